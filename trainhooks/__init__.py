@@ -1,0 +1,44 @@
+"""Write a training callback once, run it under every trainer."""
+
+from . import callbacks
+from .bus import EventBus, Handle
+from .callback import Callback
+from .errors import TrainhooksError
+from .events import Event
+from .filters import between, every, once, when
+from .fit import evaluate, fit, predict
+from .hookspecs import hookimpl
+from .logs import Logs, Mean
+from .loop import LoopRun
+from .run import EpochRecord, Run
+from .trainable import Trainable
+from .world import World
+from .wrap import WrapOptions, wrap
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Callback",
+    "EpochRecord",
+    "Event",
+    "EventBus",
+    "Handle",
+    "Logs",
+    "LoopRun",
+    "Mean",
+    "Run",
+    "Trainable",
+    "TrainhooksError",
+    "World",
+    "WrapOptions",
+    "between",
+    "callbacks",
+    "evaluate",
+    "every",
+    "fit",
+    "hookimpl",
+    "once",
+    "predict",
+    "when",
+    "wrap",
+]

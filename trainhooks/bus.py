@@ -1,0 +1,236 @@
+"""EventBus: who listens to what, in which order, and what an exception in one of them does."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+from . import errors
+from .callback import Callback
+from .dispatch import PHASES, Dispatcher, ErrorPolicy, Listener, Phase, compile_listeners, source
+from .events import EVENTS, Event, resolve
+from .filters import Filter
+
+if TYPE_CHECKING:
+    from .progress import Progress
+    from .run import Run
+
+_GUARDED: Final = ("exception", "teardown")
+"""Events that reach every listener whatever another raised."""
+
+
+class Handle:
+    """What ``on`` and ``add`` give back: ``remove()`` takes the listeners off again, as does leaving its ``with``."""
+
+    def __init__(self, bus: EventBus, listeners: tuple[Listener, ...]) -> None:
+        self._bus, self._listeners = bus, listeners
+
+    def remove(self) -> None:
+        """Take the listeners off; a second time does nothing."""
+        self._bus._drop(self._listeners)
+
+    def __enter__(self) -> Handle:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.remove()
+
+
+class EventBus:
+    """Callbacks and functions on one side, events on the other.
+
+    It is useful alone::
+
+        bus = EventBus()
+        bus.on("epoch_end")(lambda epoch, logs: print(epoch, logs["loss"]))
+        bus.emit("epoch_end", epoch=0, logs={"loss": 0.5})
+
+    Args:
+        run: what hooks receive as ``run``; without one, a hook that asks for it is refused.
+        progress: the counts that filters read.
+    """
+
+    def __init__(self, run: Run | None = None, progress: Progress | None = None) -> None:
+        self.run, self.progress = run, progress
+        self.events: dict[str, Event] = dict(EVENTS)
+        self.calls: dict[str, Dispatcher | None] = dict.fromkeys(self.events)
+        """For each event the function to call with its arguments, in order; None when nobody listens."""
+        self._listeners: dict[str, list[Listener]] = {}
+        self._owners: dict[int, tuple[Callback, tuple[Listener, ...]]] = {}  # by id: a callback need not be hashable
+        self._warned: set[int] = set()
+        self.admit: Callable[[Listener], None] = self._admit
+        """Asked about each listener before it is registered; raises to refuse it."""
+
+    @property
+    def callbacks(self) -> tuple[Callback, ...]:
+        """The callbacks, as they were added."""
+        return tuple(callback for callback, _ in self._owners.values())
+
+    def declare(self, event: Event) -> None:
+        """Add an event of one's own, validated and dispatched like ours.
+
+        Raises:
+            ValueError: its name or one of its arguments is no identifier, or the name is taken.
+        """
+        if not (event.name.isidentifier() and all(arg.isidentifier() and arg != "run" for arg in event.args)):
+            raise ValueError(f"declare({event!r}): the name and the arguments are identifiers, none of them 'run'")
+        if self.events.get(event.name, event) != event:
+            raise ValueError(f"declare({event.name!r}): there is an event of that name with other arguments")
+        self.events[event.name] = event
+        self.calls.setdefault(event.name, None)
+
+    def add(self, *callbacks: Callback) -> Handle:
+        """Register callbacks, all of them or none.
+
+        Raises:
+            RegistrationError: one is no callback, has an unknown hook or argument, or was added before.
+        """
+        made: dict[int, tuple[Callback, tuple[Listener, ...]]] = {}
+        for callback in callbacks:
+            if not isinstance(callback, Callback):
+                raise errors.not_a_callback(callback)
+            if id(callback) in self._owners or id(callback) in made:
+                raise errors.RegistrationError(f"{callback!r} was added twice; make a second one to have two")
+            listeners = tuple(callback.listeners(self.events))
+            for listener in listeners:
+                self.admit(listener)
+            made[id(callback)] = callback, listeners
+        self._owners |= made
+        added = tuple(one for _, listeners in made.values() for one in listeners)
+        self._insert(added)
+        return Handle(self, added)
+
+    def remove(self, callback: Callback) -> None:
+        """Take a callback off; one that is not here is left alone."""
+        self._drop(self._of(callback))
+        self._owners.pop(id(callback), None)
+
+    def on(
+        self, event: str, *filters: Filter, phase: Phase = "observe", on_error: ErrorPolicy = "raise"
+    ) -> Callable[[Callable[..., Any]], Handle]:
+        """Register a function: ``bus.on("epoch_end", every(epochs=5))(function)``, or as a decorator.
+
+        What it gives back is the handle that takes the function off again.
+
+        Raises:
+            UnknownEventError: there is no such event.
+            RegistrationError: the function takes an argument that the event has not.
+        """
+        found = resolve(event, "on", self.events)
+
+        def register(call: Callable[..., Any]) -> Handle:
+            who = getattr(call, "__qualname__", type(call).__qualname__)
+            listener = Listener(found, call, who, filters=filters, phase=phase, on_error=on_error)
+            self.admit(listener)
+            self._insert([listener])
+            return Handle(self, (listener,))
+
+        return register
+
+    def emit(self, event: str, /, **arguments: Any) -> None:
+        """Call every listener of ``event``, in order, with the arguments that it asks for.
+
+        Raises:
+            UnknownEventError: there is no such event.
+            TypeError: an argument of the event is not given, or is none of its.
+        """
+        found = resolve(event, "emit", self.events)
+        missing = [name for name in found.args if name not in arguments]
+        unknown = [name for name in arguments if name not in found.args]
+        if missing or unknown:
+            what = f"is given no {errors.listing(missing)}" if missing else f"has no argument {errors.listing(unknown)}"
+            raise TypeError(f"emit({event!r}): it {what}. Its arguments are {errors.listing(found.args)}.")
+        call = self.calls[found.name]
+        if call is not None:
+            call(*(arguments[name] for name in found.args))
+
+    def listens(self, event: str) -> bool:
+        """Whether anybody listens to ``event``."""
+        return bool(self._listeners.get(resolve(event, "listens", self.events).name))
+
+    def order(self, event: str) -> list[str]:
+        """Who is called at ``event``, in that order."""
+        return [listener.who for listener in self._ordered(resolve(event, "order", self.events))]
+
+    def source(self, event: str) -> str:
+        """The text of the function that ``event`` calls."""
+        found = resolve(event, "source", self.events)
+        return source(found, self._ordered(found))
+
+    def guarded(self, event: str, *arguments: Any) -> list[tuple[Listener, BaseException]]:
+        """Call every listener of ``event`` whatever another raised; returns what was raised, and by whom."""
+        found = self.events[event]
+        raised: list[tuple[Listener, BaseException]] = []
+        for listener in self._ordered(found):
+            call = compile_listeners(found, [listener], self.run, self.progress, self.report)
+            try:
+                call(*arguments)  # type: ignore[misc]
+            except BaseException as error:  # handed back, Ctrl-C too: the other listeners must still be reached
+                raised.append((listener, error))
+        return raised
+
+    def gate_states(self, callback: Callback) -> dict[str, list[Any]]:
+        """What the filters of a callback's hooks remember, by hook."""
+        return {
+            one.who.rpartition(".")[2]: [gate.state() for gate in one.gates] for one in self._of(callback) if one.gates
+        }
+
+    def load_gate_states(self, callback: Callback, states: dict[str, list[Any]]) -> None:
+        """Take back what ``gate_states`` gave; a hook that is no longer filtered alike starts anew."""
+        for one in self._of(callback):
+            saved = states.get(one.who.rpartition(".")[2], [])
+            if len(saved) == len(one.gates):
+                for gate, state in zip(one.gates, saved, strict=True):
+                    gate.load(state)
+
+    def report(self, listener: Listener, error: Exception) -> None:
+        """Carry out ``on_error="warn"`` or ``"disable"``: say it once for each callback or function, and go on."""
+        about = id(listener.owner or listener)
+        if about not in self._warned:
+            self._warned.add(about)
+            then = "it is disabled for the rest of the run" if listener.on_error == "disable" else "training goes on"
+            message = f"{listener.who} raised {type(error).__name__}: {error} ({then})"
+            warnings.warn(message, RuntimeWarning, stacklevel=3)
+        if listener.on_error == "disable":
+            mine = self._of(listener.owner) if listener.owner is not None else (listener,)
+            self._drop([one for one in mine if one.event.name not in _GUARDED])
+
+    def _of(self, callback: Callback) -> tuple[Listener, ...]:
+        return self._owners.get(id(callback), (callback, ()))[1]
+
+    def _admit(self, listener: Listener) -> None:
+        if self.run is None and "run" in listener.needs:
+            raise errors.needs_a_run(listener.who, listener.event.name)
+
+    def _ordered(self, event: Event) -> list[Listener]:
+        return sorted(self._listeners.get(event.name, ()), key=lambda one: PHASES.index(one.phase))
+
+    def _insert(self, listeners: Iterable[Listener]) -> None:
+        for listener in listeners:
+            self._listeners.setdefault(listener.event.name, []).append(listener)
+            self._stale(listener.event)
+
+    def _drop(self, listeners: Iterable[Listener]) -> None:
+        for listener in listeners:
+            here = self._listeners.get(listener.event.name, [])
+            if listener in here:
+                here.remove(listener)
+                self._stale(listener.event)
+
+    def _stale(self, event: Event) -> None:
+        """Have the next emit compile anew; one that is under way goes on with the listeners that it began with."""
+        if not self._listeners[event.name]:
+            self.calls[event.name] = None
+            return
+
+        def compile_first(*arguments: Any) -> None:
+            call = compile_listeners(event, self._ordered(event), self.run, self.progress, self.report)
+            self.calls[event.name] = call
+            if call is not None:
+                call(*arguments)
+
+        self.calls[event.name] = compile_first

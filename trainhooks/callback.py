@@ -1,0 +1,113 @@
+"""Callback: yields its listeners; names its needs; keeps its state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from . import errors
+from .dispatch import ErrorPolicy, Listener, Phase
+from .events import ALIASES, EVENTS, Event
+from .trainable import CAPABILITIES
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from .run import Run
+
+_SETTINGS = ("on_error",)
+"""Attributes named ``on_...`` that are no hooks."""
+
+
+class Callback:
+    """Base of every callback: define ``on_<event>`` for the events you want.
+
+    A hook takes any subset of its event's arguments, and ``run``, by name::
+
+        class PrintLoss(trainhooks.Callback):
+            def on_epoch_end(self, epoch, logs=None):
+                print(epoch, logs["loss"])
+
+    Attributes:
+        requires: capabilities that the trainer must have, as ``{"lr"}``; checked when it is attached.
+        phase: ``"observe"``, ``"decide"``, ``"report"`` or ``"save"``: its place within one event.
+        on_error: what an exception in one of its hooks does: ``"raise"``; ``"warn"`` says it once and goes on;
+            ``"disable"`` also leaves the callback out from then on.
+        ranks: ``"main"`` or ``"all"``: where it runs under distributed training.
+        run: the run it is attached to; None while it is attached to none.
+    """
+
+    requires: Iterable[str] = frozenset()
+    phase: Phase = "observe"
+    on_error: ErrorPolicy = "raise"
+    ranks: Literal["main", "all"] = "all"
+    run: Run | None = None
+
+    @property
+    def model(self) -> Any:
+        """The framework's own model, fetched anew at each access; None while attached to no run."""
+        return None if self.run is None else self.run.model
+
+    def listeners(self, events: Mapping[str, Event] = EVENTS) -> Iterator[Listener]:
+        """One listener for each hook that is defined.
+
+        Raises:
+            RegistrationError: a method is named ``on_...`` after no event, or takes an argument that its event has not.
+        """
+        for hook, event in self._hooks(events):
+            yield Listener(
+                event,
+                getattr(self, hook),
+                f"{type(self).__name__}.{hook}",
+                phase=self.phase,
+                on_error=self.on_error,
+                owner=self,
+            )
+
+    def _hooks(self, events: Mapping[str, Event]) -> Iterator[tuple[str, Event]]:
+        names = [name for name in dir(type(self)) if name.startswith("on_") and name not in _SETTINGS]
+        for hook in names:
+            name = hook.removeprefix("on_")
+            event = events.get(ALIASES.get(name, name))
+            if event is None:
+                raise errors.unknown_hook(type(self).__name__, hook, [*events, *ALIASES])
+            if name in ALIASES and event.hook in names:
+                continue  # as in Keras: of on_batch_end and on_train_batch_end only the latter runs
+            yield hook, event
+
+    def check_needs(self, known: Iterable[str] = CAPABILITIES) -> None:
+        """Refuse a need or a setting that does not exist.
+
+        Raises:
+            RegistrationError: it names the nearest one.
+        """
+        known = list(known)
+        for need in {self.requires} if isinstance(self.requires, str) else self.requires:
+            if need not in known:
+                raise errors.unknown_need(type(self).__name__, need, known)
+        if self.ranks not in ("main", "all"):
+            raise errors.unknown_setting(type(self).__name__, "ranks", self.ranks, ("main", "all"))
+
+    def reset(self) -> None:
+        """Forget what an earlier run left. Called before the first ``train_begin`` of a new run, never on a resume."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Counters and bests, as JSON-able values and numpy arrays; settings belong to the constructor."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what ``state_dict`` gave."""
+
+    def save(self, run: Run) -> None:
+        """Carry out ``run.save()``: a callback that writes checkpoints overrides it."""
+
+
+def keyed(callbacks: Iterable[Callback]) -> dict[str, Callback]:
+    """The callbacks by the key of their state: the class's name, and a number when it is repeated."""
+    keys: dict[str, Callback] = {}
+    counts: dict[str, int] = {}
+    for callback in callbacks:
+        name = type(callback).__name__
+        counts[name] = counts.get(name, 0) + 1
+        keys[name if counts[name] == 1 else f"{name}_{counts[name]}"] = callback
+    return keys

@@ -1,0 +1,60 @@
+"""What a run's state holds: collect and restore it, as pure functions of its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .callback import keyed
+from .errors import LoopError
+from .run import EpochRecord
+
+if TYPE_CHECKING:
+    from .bus import EventBus
+    from .progress import Progress
+    from .run import Run
+    from .trainable import Trainable
+
+_BETWEEN_EPOCHS = ("nothing", "run", "train")
+
+
+def collect(run: Run, progress: Progress, trainable: Trainable, bus: EventBus, at: str) -> dict[str, Any]:
+    """Progress, history, the state of each callback and of its filters, and the Trainable's where it has one.
+
+    Args:
+        at: the kind of the innermost open scope, which says whether the state can be gone on from.
+    """
+    callbacks = keyed(bus.callbacks)
+    return {
+        "version": 1,
+        "framework": trainable.framework,
+        "at": at,
+        "progress": progress.state_dict(),
+        "history": [[record.epoch, dict(record.logs)] for record in run.history],
+        "callbacks": {key: callback.state_dict() for key, callback in callbacks.items()},
+        "filters": {key: bus.gate_states(callback) for key, callback in callbacks.items()},
+        "trainable": None if trainable.missing("state") else trainable.state_dict(),
+    }
+
+
+def restore(state: Mapping[str, Any], run: Run, progress: Progress, trainable: Trainable, bus: EventBus) -> None:
+    """Take back what ``collect`` gave.
+
+    The callbacks' state and the counts are of no framework; a Trainable's own is taken back by its own framework only.
+
+    Raises:
+        LoopError: the state was taken inside an epoch.
+    """
+    if state["at"] not in _BETWEEN_EPOCHS:
+        raise LoopError(
+            f"load_state_dict(): the state was taken inside {state['at']!r} of epoch {state['progress']['epoch']}; "
+            "it can be gone on from between epochs only. Take it in on_epoch_end."
+        )
+    progress.load_state_dict(state["progress"])
+    run.history = [EpochRecord(epoch, dict(logs)) for epoch, logs in state["history"]]
+    for key, callback in keyed(bus.callbacks).items():
+        if key in state["callbacks"]:
+            callback.load_state_dict(state["callbacks"][key])
+            bus.load_gate_states(callback, state["filters"].get(key, {}))
+    if state["trainable"] is not None and state["framework"] == trainable.framework and not trainable.missing("state"):
+        trainable.load_state_dict(state["trainable"])

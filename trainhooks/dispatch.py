@@ -1,0 +1,189 @@
+"""Listener, and the compiler that turns an event's listeners into one plain function: the hot path.
+
+Here speed may cost beauty, and nowhere else. Registration does the thinking, a call does none: the names that a hook
+takes are read once, ``run`` is bound once, and for ``train_batch_end`` with two callbacks, the second with a filter,
+this is what runs (``bus.source("train_batch_end")`` shows the real one)::
+
+    def train_batch_end(batch, logs):
+        h0(batch, logs)
+        if progress.step >= g1_0.next and g1_0.due(progress, run):
+            h1(run)
+
+The source is registered with ``linecache``, so that tracebacks and debuggers show its lines. A lone hook that takes
+just the event's arguments, and may raise, is used as it stands. ``interpret`` is the plain twin of the compiler, and a
+property test holds the two together.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import linecache
+import weakref
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from . import errors
+from .events import Event
+from .filters import MARK, Filter, Gate
+
+if TYPE_CHECKING:
+    from .callback import Callback
+    from .progress import Progress
+    from .run import Run
+
+Phase = Literal["observe", "decide", "report", "save"]
+ErrorPolicy = Literal["raise", "warn", "disable"]
+
+PHASES: Final = ("observe", "decide", "report", "save")
+ERROR_POLICIES: Final = ("raise", "warn", "disable")
+
+OnError = Callable[["Listener", Exception], None]
+Dispatcher = Callable[..., None]
+
+_numbers = itertools.count()
+
+
+class Listener:
+    """One hook registered for one event.
+
+    Args:
+        event: what it listens to.
+        call: the function; it takes any of the event's arguments, and ``run``, by name.
+        who: how messages call it, as ``EarlyStopping.on_epoch_end``.
+        filters: all must be due.
+        phase: its place in the order of an event.
+        on_error: what an exception in it does.
+        owner: the callback whose method it is.
+
+    Raises:
+        RegistrationError: it cannot be called with what the event offers.
+    """
+
+    __slots__ = ("by_keyword", "call", "event", "filters", "gates", "on_error", "owner", "phase", "takes", "who")
+
+    def __init__(
+        self,
+        event: Event,
+        call: Callable[..., Any],
+        who: str,
+        *,
+        filters: Sequence[Filter] = (),
+        phase: Phase = "observe",
+        on_error: ErrorPolicy = "raise",
+        owner: Callback | None = None,
+    ) -> None:
+        if phase not in PHASES:
+            raise errors.unknown_setting(who, "phase", phase, PHASES)
+        if on_error not in ERROR_POLICIES:
+            raise errors.unknown_setting(who, "on_error", on_error, ERROR_POLICIES)
+        for one in filters:
+            if not isinstance(one, Filter):
+                raise errors.RegistrationError(
+                    f"{who}: {one!r} is no filter. There are every(...), once(...), between(...), when(...)."
+                )
+        self.event, self.call, self.who, self.owner = event, call, who, owner
+        self.phase, self.on_error = phase, on_error
+        self.filters: tuple[Filter, ...] = (*getattr(call, MARK, ()), *filters)
+        self.gates: tuple[Gate, ...] = tuple(one.gate() for one in self.filters)
+        self.takes, self.by_keyword = _signature(event, call, who)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The capabilities that its filters rely on; ``"run"`` stands for a run's own counts."""
+        return frozenset().union(*(one.needs for one in self.filters), {"run"} if "run" in self.takes else ())
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it can be called with the event's arguments just as they come."""
+        return self.takes == self.event.args and not (self.by_keyword or self.gates) and self.on_error == "raise"
+
+    def __repr__(self) -> str:
+        return f"<Listener {self.who}>"
+
+
+def _signature(event: Event, call: Callable[..., Any], who: str) -> tuple[tuple[str, ...], frozenset[str]]:
+    """The names that ``call`` takes, in order, and those of them that go by keyword."""
+    if not callable(call):
+        raise errors.not_callable(who, event.name)
+    if inspect.iscoroutinefunction(call):
+        raise errors.coroutine_hook(who, event.name)
+    try:
+        parameters = inspect.signature(call).parameters.values()
+    except (ValueError, TypeError):
+        raise errors.no_signature(who, event.name, event.offers) from None
+    bound = call.keywords if isinstance(call, functools.partial) else {}
+    takes, by_keyword = [], set()
+    for parameter in parameters:
+        if parameter.name in bound:
+            continue
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
+            raise errors.starred_argument(who, event.name, stars + parameter.name, event.offers)
+        if parameter.name not in event.offers:
+            raise errors.unknown_argument(who, event.name, parameter.name, event.offers)
+        takes.append(parameter.name)
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            by_keyword.add(parameter.name)
+    return tuple(takes), frozenset(by_keyword)
+
+
+def source(event: Event, listeners: Sequence[Listener]) -> str:
+    """The text of the dispatcher for these listeners, in this order."""
+    lines = [f"def {event.name}({', '.join(event.args)}):"]
+    for number, listener in enumerate(listeners):
+        pad = "    "
+        if listener.on_error != "raise":
+            lines.append(f"{pad}try:")
+            pad += "    "
+        for which, gate in enumerate(listener.gates):
+            lines.append(f"{pad}if {gate.source.format(g=f'g{number}_{which}')}:")
+            pad += "    "
+        passed = ", ".join(f"{name}={name}" if name in listener.by_keyword else name for name in listener.takes)
+        lines.append(f"{pad}h{number}({passed})")
+        if listener.on_error != "raise":
+            lines += ["    except Exception as error:", f"        on_error(l{number}, error)"]
+    return "\n".join(lines) + "\n"
+
+
+def compile_listeners(
+    event: Event, listeners: Sequence[Listener], run: Run | None, progress: Progress | None, on_error: OnError
+) -> Dispatcher | None:
+    """One function of the event's arguments that calls all of ``listeners``; None when there are none."""
+    if not listeners:
+        return None
+    if len(listeners) == 1 and listeners[0].is_plain:
+        return listeners[0].call
+    names: dict[str, Any] = {"run": run, "progress": progress, "on_error": on_error}
+    for number, listener in enumerate(listeners):
+        names[f"h{number}"] = listener.call
+        names[f"l{number}"] = listener
+        names |= {f"g{number}_{which}": gate for which, gate in enumerate(listener.gates)}
+    text = source(event, listeners)
+    filename = f"<trainhooks {event.name} {next(_numbers)}>"
+    exec(compile(text, filename, "exec"), names)  # the text holds names of ours alone, never a user's
+    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    made: Dispatcher = names[event.name]
+    weakref.finalize(made, linecache.cache.pop, filename, None).atexit = False
+    return made
+
+
+def interpret(
+    event: Event, listeners: Sequence[Listener], run: Run | None, progress: Progress | None, on_error: OnError
+) -> Dispatcher:
+    """What ``compile_listeners`` compiles, written plainly."""
+
+    def dispatch(*args: Any) -> None:
+        offered = {**dict(zip(event.args, args, strict=True)), "run": run}
+        for listener in listeners:
+            try:
+                if all(gate.due(progress, run) for gate in listener.gates):  # type: ignore[arg-type]
+                    positional = [offered[name] for name in listener.takes if name not in listener.by_keyword]
+                    listener.call(*positional, **{name: offered[name] for name in listener.by_keyword})
+            except Exception as error:
+                if listener.on_error == "raise":
+                    raise
+                on_error(listener, error)
+
+    return dispatch

@@ -1,0 +1,198 @@
+"""Everything trainhooks raises, and the one sentence for each kind of mistake.
+
+    TrainhooksError
+    ├── RegistrationError (TypeError)            a hook, an argument or a need that cannot be served
+    │   └── CapabilityError                      this trainer lacks what is asked of it
+    ├── UnknownEventError (ValueError)           no such event
+    ├── MissingMetricError (KeyError)            no such metric in the logs
+    ├── MetricValueError (TypeError)             a logged value that is not one number
+    ├── LoopError (RuntimeError)                 the loop's verbs used out of their order
+    │   └── GrammarError                         an event where the grammar has no place for it
+    ├── WeightsError (ValueError)                names or shapes that do not fit the model
+    ├── NoAdapterError (TypeError)               nothing here can wrap this object
+    └── FrameworkNotInstalledError (ImportError) names the extra to install
+
+A bad constructor argument is a plain ``ValueError`` or ``TypeError``. Each error also derives from the builtin that a
+user would catch. Messages say who, what was wrong, what there is, and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class TrainhooksError(Exception):
+    """Base of every error that trainhooks defines."""
+
+
+class RegistrationError(TrainhooksError, TypeError):
+    """A callback or function cannot be registered; nothing of it was."""
+
+
+class CapabilityError(RegistrationError):
+    """The trainer cannot do what a callback needs or asks for."""
+
+
+class UnknownEventError(TrainhooksError, ValueError):
+    """There is no event of that name."""
+
+
+class MissingMetricError(TrainhooksError, KeyError):
+    """The logs hold no metric of that name."""
+
+    def __str__(self) -> str:  # KeyError would print the message's repr
+        return str(self.args[0])
+
+
+class MetricValueError(TrainhooksError, TypeError):
+    """A logged value is not one real number."""
+
+
+class LoopError(TrainhooksError, RuntimeError):
+    """A verb of the loop was used where it has no meaning."""
+
+
+class GrammarError(LoopError):
+    """An event came where the grammar has no place for it."""
+
+
+class WeightsError(TrainhooksError, ValueError):
+    """Weights whose names or shapes do not fit the model; none was written."""
+
+
+class NoAdapterError(TrainhooksError, TypeError):
+    """No adapter can wrap this object."""
+
+
+class FrameworkNotInstalledError(TrainhooksError, ImportError):
+    """An adapter's framework is not installed."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like ``name``, or None when none is near."""
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def listing(names: Iterable[str]) -> str:
+    """``'a', 'b'`` in the order given; ``nothing`` when empty."""
+    return ", ".join(map(repr, names)) or "nothing"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`` Did you mean 'x'?`` with its leading space, or an empty string."""
+    near = nearest(name, known)
+    return f" Did you mean {near!r}?" if near else ""
+
+
+def unknown_event(who: str, name: str, known: Sequence[str]) -> UnknownEventError:
+    return UnknownEventError(
+        f"{who}: there is no event {name!r}.{did_you_mean(name, known) or f' There are {listing(known)}.'}"
+    )
+
+
+def unknown_hook(who: str, hook: str, known: Sequence[str]) -> RegistrationError:
+    hooks = [f"on_{name}" for name in known]
+    return RegistrationError(
+        f"{who}.{hook}: there is no such event.{did_you_mean(hook, hooks)} "
+        "(A method named on_... is a hook; give a method that is none another name.)"
+    )
+
+
+def unknown_argument(who: str, event: str, argument: str, known: Sequence[str]) -> RegistrationError:
+    return RegistrationError(
+        f"{who}: {event!r} has no argument {argument!r}.{did_you_mean(argument, known)} "
+        f"A hook takes any of {listing(known)}, by name."
+    )
+
+
+def starred_argument(who: str, event: str, argument: str, known: Sequence[str]) -> RegistrationError:
+    return RegistrationError(
+        f"{who}: {argument} would hide a misspelt argument. Name what the hook uses: any of {listing(known)}."
+    )
+
+
+def coroutine_hook(who: str, event: str) -> RegistrationError:
+    return RegistrationError(f"{who}: a hook of {event!r} is called, never awaited. Make it a plain function.")
+
+
+def no_signature(who: str, event: str, known: Sequence[str]) -> RegistrationError:
+    return RegistrationError(
+        f"{who}: its arguments cannot be read. Wrap it in a function that takes any of {listing(known)}."
+    )
+
+
+def not_callable(who: str, event: str) -> RegistrationError:
+    return RegistrationError(f"{who}: a hook of {event!r} must be callable.")
+
+
+def not_a_callback(value: object) -> RegistrationError:
+    hint = ""
+    if isinstance(value, type):
+        hint = f" It is a class: write {value.__name__}()."
+    elif any(base.__module__.partition(".")[0] == "keras" for base in type(value).__mro__):
+        hint = " It is a Keras callback: give it to fit(callbacks=[...]) beside ours."
+    return RegistrationError(f"{value!r} is not a trainhooks.Callback.{hint} For a plain function there is on(event).")
+
+
+def unknown_need(who: str, need: str, known: Sequence[str]) -> RegistrationError:
+    return RegistrationError(
+        f"{who}.requires: there is no capability {need!r}.{did_you_mean(need, known)} There are {listing(known)}."
+    )
+
+
+def unknown_setting(who: str, setting: str, value: object, known: Sequence[str]) -> RegistrationError:
+    near = did_you_mean(value, known) if isinstance(value, str) else ""
+    return RegistrationError(f"{who}.{setting}={value!r}: it is one of {listing(known)}.{near}")
+
+
+def lacking(who: str, need: str, reason: str) -> CapabilityError:
+    return CapabilityError(f"{who} needs {need!r}, which this trainer lacks: {reason}")
+
+
+def needs_a_run(who: str, event: str) -> RegistrationError:
+    return RegistrationError(
+        f"{who}: a hook of {event!r} asks for 'run', and this bus has none. Use trainhooks.LoopRun(callbacks=[...]), "
+        "or EventBus(run=...)."
+    )
+
+
+def already_attached(who: str) -> LoopError:
+    return LoopError(
+        f"{who} is attached to a run that is still open; a callback serves one run at a time.\n"
+        "Leave the first run's `with` before the next begins, or make a second callback."
+    )
+
+
+def missing_metric(who: str, name: str, known: Sequence[str], remedy: str = "") -> MissingMetricError:
+    near = did_you_mean(name, known)
+    there = f"There are {listing(known)}." if known else "There are none."
+    return MissingMetricError(f"{who}: no metric {name!r}. {there}{near}{f' {remedy}' if remedy else ''}")
+
+
+def no_adapter(target: object, known: Sequence[str]) -> NoAdapterError:
+    kind = f"{type(target).__module__}.{type(target).__qualname__}"
+    return NoAdapterError(
+        f"wrap(): no adapter takes an object of type {kind}. There are adapters for {listing(known)}. "
+        "If you own the loop, trainhooks.LoopRun(callbacks=[...]) needs no model."
+    )
+
+
+def framework_not_installed(framework: str, extra: str) -> FrameworkNotInstalledError:
+    return FrameworkNotInstalledError(f"{framework} is not installed: pip install 'trainhooks[{extra}]'")
+
+
+def weights_mismatch(
+    who: str, missing: Sequence[str], unexpected: Sequence[str], shapes: Sequence[str]
+) -> WeightsError:
+    """Which weights were not given, are unknown, or have another shape (each of ``shapes`` is a ready phrase)."""
+    parts = []
+    if missing:
+        parts.append(f"not given: {listing(missing)}")
+    if unexpected:
+        parts.append(f"unknown: {listing(unexpected)}")
+    if shapes:
+        parts.append(f"another shape: {'; '.join(shapes)}")
+    hint = did_you_mean(unexpected[0], missing) if unexpected and missing else ""
+    return WeightsError(f"{who}: the weights do not fit ({'; '.join(parts)}). Nothing was written.{hint}")

@@ -1,0 +1,157 @@
+"""fit, evaluate, predict: the reference loop, plain functions on ``LoopRun``.
+
+This is the executable specification of the order of events: every adapter is tested against it. They work with any
+object that has ``train_step``, ``test_step`` and ``predict_step``, each of one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from .callback import Callback
+from .loop import LoopRun
+from .trainable import ModelOnly, Trainable
+
+
+class Model(Protocol):
+    """What ``fit`` needs of a model; each step takes one batch and returns its metrics, as means over it."""
+
+    def train_step(self, batch: Any) -> Mapping[str, Any]: ...
+    def test_step(self, batch: Any) -> Mapping[str, Any]: ...
+
+
+class Predictor(Protocol):
+    """What ``predict`` needs of a model."""
+
+    def predict_step(self, batch: Any) -> Any: ...
+
+
+class Batches:
+    """Batches of arrays that share their first axis; a tuple in gives tuples out, a lone array gives arrays.
+
+    Args:
+        data: an array, or a tuple or list of arrays with as many rows.
+        batch_size: rows in a batch; the last may be smaller.
+        order: the order of the rows; as they are by default.
+
+    Raises:
+        ValueError: the arrays differ in their number of rows, or ``batch_size`` is below 1.
+    """
+
+    def __init__(self, data: Any, batch_size: int = 32, order: np.ndarray[Any, Any] | None = None) -> None:
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size={batch_size!r}: a whole number, at least 1")
+        arrays = data if isinstance(data, (tuple, list)) else (data,)
+        rows = [len(array) for array in arrays]
+        if len(set(rows)) != 1:
+            raise ValueError(f"the arrays have {' and '.join(map(str, rows))} rows: they must have as many")
+        self._arrays, self._lone = arrays, not isinstance(data, (tuple, list))
+        self._rows, self._batch_size, self._order = rows[0], batch_size, order
+
+    def __len__(self) -> int:
+        return -(-self._rows // self._batch_size)
+
+    def __iter__(self) -> Iterator[Any]:
+        for start in range(0, self._rows, self._batch_size):
+            rows: Any = slice(start, start + self._batch_size)
+            if self._order is not None:
+                rows = self._order[rows]
+            batch = tuple(array[rows] for array in self._arrays)
+            yield batch[0] if self._lone else batch
+
+
+def fit(
+    model: Model,
+    data: Any,
+    validation_data: Any = None,
+    epochs: int | None = 1,
+    batch_size: int = 32,
+    shuffle: bool = True,
+    seed: int | None = None,
+    validation_freq: int = 1,
+    callbacks: Iterable[Callback] = (),
+    *,
+    min_epochs: int = 0,
+    resume: Mapping[str, Any] | None = None,
+) -> LoopRun:
+    """Train ``model``.
+
+    Args:
+        model: an object with ``train_step`` and ``test_step``; where it is a ``Trainable``, callbacks can steer it.
+        data: arrays, as ``(x, y)``, or an iterable of batches that can be iterated over once an epoch.
+        validation_data: likewise; none by default.
+        epochs: the total, resumed or not; None goes on until a stop.
+        batch_size: rows in a batch, where ``data`` is arrays.
+        shuffle: take the rows of arrays in a new order each epoch.
+        seed: of that order; an epoch's order depends on it and on the number of the epoch alone.
+        validation_freq: validate after every so many epochs.
+        callbacks: attached in this order.
+        min_epochs, resume: as for ``LoopRun``.
+
+    Returns:
+        The run: its ``history``, its ``outcome``, its ``stop_reason``.
+
+    Raises:
+        ValueError: an argument has no meaning.
+        RegistrationError: a callback cannot be attached.
+    """
+    if isinstance(validation_freq, bool) or not isinstance(validation_freq, int) or validation_freq < 1:
+        raise ValueError(f"validation_freq={validation_freq!r}: a whole number of epochs, at least 1")
+    if seed is None:
+        seed = int(np.random.default_rng().integers(2**32))
+    with LoopRun(_trainable(model), callbacks, min_epochs=min_epochs, resume=resume) as run:
+        for epoch in run.epochs(epochs):
+            order = np.random.default_rng((seed, epoch)) if shuffle else None
+            for batch in run.train(_batches(data, batch_size, order)):
+                run.log(model.train_step(batch), n=_size(batch))
+            if validation_data is not None and (epoch + 1) % validation_freq == 0:
+                for batch in run.test(_batches(validation_data, batch_size)):
+                    run.log(model.test_step(batch), n=_size(batch))
+    return run
+
+
+def evaluate(model: Model, data: Any, batch_size: int = 32, callbacks: Iterable[Callback] = ()) -> dict[str, Any]:
+    """The metrics of ``model`` on ``data``, as means weighted by the size of the batches."""
+    with LoopRun(_trainable(model), callbacks) as run:
+        for batch in run.test(_batches(data, batch_size)):
+            run.log(model.test_step(batch), n=_size(batch))
+    return run.logs.copy()
+
+
+def predict(model: Predictor, data: Any, batch_size: int = 32, callbacks: Iterable[Callback] = ()) -> Any:
+    """The outputs of ``model`` for ``data``, joined along the first axis."""
+    outputs = []
+    with LoopRun(_trainable(model), callbacks) as run:
+        for batch in run.predict(_batches(data, batch_size)):
+            outputs.append(model.predict_step(batch))
+            run.log(outputs=outputs[-1])
+    return np.concatenate(outputs)
+
+
+def _trainable(model: object) -> Trainable:
+    return model if isinstance(model, Trainable) else ModelOnly(model)
+
+
+def _is_arrays(data: Any) -> bool:
+    if isinstance(data, (tuple, list)):
+        return len(data) > 0 and all(hasattr(one, "shape") and hasattr(one, "dtype") for one in data)
+    return hasattr(data, "shape") and hasattr(data, "dtype")
+
+
+def _batches(data: Any, batch_size: int, rng: np.random.Generator | None = None) -> Iterable[Any]:
+    if not _is_arrays(data):
+        return data  # type: ignore[no-any-return]
+    first = data[0] if isinstance(data, (tuple, list)) else data
+    return Batches(data, batch_size, None if rng is None else rng.permutation(len(first)))
+
+
+def _size(batch: Any) -> int:
+    """Rows in a batch; 1 where it has none that can be counted."""
+    first = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
+    try:
+        return len(first)
+    except TypeError:
+        return 1

@@ -1,0 +1,53 @@
+"""Frame: one open scope on the driver's stack, and where each kind may stand."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from .events import SCOPES
+from .logs import Logs
+
+Kind = Literal["run", "train", "epoch", "pass", "test", "predict"]
+
+PARENTS: Final[dict[str, tuple[str, ...]]] = {
+    # a pass stands where its batches stand; what may stand in a batch may stand in the pass that holds it
+    name: tuple("pass" if parent == "train_batch" else parent for parent in scope.parents)
+    for name, scope in SCOPES.items()
+    if not name.endswith("_batch")
+} | {"pass": SCOPES["train_batch"].parents}
+BATCH_EVENTS: Final = {
+    kind: (f"{name}_begin", f"{name}_end")
+    for kind, name in {"pass": "train_batch", "test": "test_batch", "predict": "predict_batch"}.items()
+}
+
+
+class Frame:
+    """One open scope: its kind and logs, the batch in it, and what to bring back when it closes."""
+
+    __slots__ = (
+        "batch",
+        "before",
+        "in_batch",
+        "kind",
+        "left",
+        "logged",
+        "logs",
+        "name",
+        "outputs",
+        "values",
+        "values_of",
+    )
+
+    def __init__(self, kind: Kind, logs: Logs | None, name: str, before: tuple[Any, ...]) -> None:
+        self.kind, self.logs, self.name, self.before = kind, logs, name, before
+        self.batch = -1
+        self.in_batch = False
+        self.left = False
+        """Whoever iterated over it has gone, by a break or an exception; which of them is not known yet."""
+        self.logged = -1
+        """The batch in which something was last logged, or an optimizer step seen."""
+        self.values: dict[str, Any] = {}
+        self.values_of = -1
+        """The batch that ``values`` belong to."""
+        self.outputs: Any = None
+        """Of the running prediction batch."""

@@ -1,0 +1,236 @@
+"""Logs: a live mapping whose values turn into floats when read. Mean: a weighted running mean.
+
+A value on the CPU is read at once: that is cheaper than to put it off. A value on a device stays there until somebody
+reads it, so that logging never makes the host wait. Which is which is seen from what a value's type can do (read once
+for each type), so that no framework need be known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from typing import Any, Final, Literal
+
+from .errors import MetricValueError, missing_metric
+
+_Kind = Literal["number", "item", "numpy", "tensor", "async"]
+_KINDS: Final[dict[type, _Kind]] = {float: "number", int: "number", bool: "number"}
+
+_FOLD_TENSORS: Final = 4096
+"""Additions into one float32 sum on the device before it is put aside: beyond, rounding would begin to show."""
+_FOLD_ASYNC: Final = 512
+"""Appended values before they are read and dropped: by then the first have long been computed."""
+
+
+def _kind(cls: type) -> _Kind | None:
+    """How a value of this type is read; None for a tracer or a type that is no number."""
+    if any(base.__name__ == "Tracer" for base in cls.__mro__):
+        return None
+    if hasattr(cls, "detach") and hasattr(cls, "is_cpu"):
+        return "tensor"  # mutable, may be on a device: torch
+    if hasattr(cls, "block_until_ready"):
+        return "async"  # immutable, computed while the host runs on: JAX
+    if hasattr(cls, "item"):
+        return "item"
+    if hasattr(cls, "numpy"):
+        return "numpy"
+    return "number" if hasattr(cls, "__float__") else None
+
+
+class Mean:
+    """A running mean of values weighted by ``n``: ``sum(value * n) / sum(n)``, summed in float64.
+
+    Once a NaN or an infinity entered, it stays, as in Keras.
+    """
+
+    __slots__ = ("_additions", "_async", "_tensors", "total", "weight")
+
+    def __init__(self) -> None:
+        self.total = 0.0
+        self.weight: float = 0
+        self._tensors: list[Any] | None = None
+        """Sums on a device; the last one is being added to."""
+        self._async: list[tuple[Any, float]] | None = None
+        self._additions = 0
+
+    def add(self, value: Any, n: float = 1) -> float | Mean:
+        """Add one value with its weight, usually the number of samples that it is the mean of.
+
+        Returns:
+            That value alone: a float, or where it stays on its device a ``Mean`` of nothing else.
+
+        Raises:
+            MetricValueError: it is not one real number.
+            ValueError: ``n`` is negative or NaN.
+        """
+        if not n >= 0:
+            raise ValueError(f"n={n!r}: the weight of a value is a number of samples, at least 0")
+        if type(value) is not float:
+            cls = type(value)
+            try:
+                kind = _KINDS[cls]
+            except KeyError:
+                found = _kind(cls)
+                if found is None:
+                    raise _refused(value) from None
+                kind = _KINDS[cls] = found
+            if kind == "tensor" and not value.is_cpu:
+                return self._add_tensor(_scaled(value, n), n)
+            if kind == "async":
+                return self._add_async(value, n)
+            value = _READ[kind](value)
+        self.total += value * n if n else 0.0
+        self.weight += n
+        return value  # type: ignore[no-any-return]
+
+    def value(self) -> float:
+        """The mean so far; this is what copies a device's value to the host. NaN before the first value."""
+        if self._tensors or self._async:  # taken into the host's sum, so that a second read copies nothing
+            self.total += sum(float(partial.item()) for partial in self._tensors or ())
+            self.total += sum(_read_item(value) * n for value, n in self._async or ())
+            self._tensors = self._async = None
+            self._additions = 0
+        return self.total / self.weight if self.weight else float("nan")
+
+    def _add_tensor(self, scaled: Any, n: float) -> Mean:
+        if self._tensors is None:
+            self._tensors = [scaled]
+        elif self._additions % _FOLD_TENSORS == 0:
+            self._tensors.append(scaled)
+        else:  # not in place: a sum begun under inference_mode could not be changed outside it
+            self._tensors[-1] = self._tensors[-1] + scaled
+        self._additions += 1
+        self.weight += n
+        alone = self.__class__()
+        alone._tensors, alone.weight = [scaled], n
+        return alone
+
+    def _add_async(self, value: Any, n: float) -> Mean:
+        if value.size != 1:
+            raise _refused(value)
+        if self._async is None:
+            self._async = []
+        elif len(self._async) >= _FOLD_ASYNC:
+            self.total += sum(_read_item(old) * weight for old, weight in self._async)
+            self._async = []
+        self._async.append((value, n))
+        self.weight += n
+        alone = self.__class__()
+        alone._async, alone.weight = [(value, n)], n
+        return alone
+
+
+def _scaled(tensor: Any, n: float) -> Any:
+    """``tensor * n`` on its device: a float32 copy that nothing else can change, and outside any graph."""
+    try:
+        return tensor.detach().float().reshape(()) * n
+    except RuntimeError as error:
+        raise _refused(tensor) from error
+
+
+def _read_number(value: Any) -> float:
+    return float(value)
+
+
+def _read_item(value: Any) -> float:
+    try:
+        return float(value.item())
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise _refused(value) from error
+
+
+def _read_numpy(value: Any) -> float:
+    try:
+        return float(value.numpy().item())
+    except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
+        raise _refused(value) from error
+
+
+_READ: Final[dict[_Kind, Callable[[Any], float]]] = {
+    "number": _read_number,
+    "item": _read_item,
+    "numpy": _read_numpy,
+    "tensor": _read_item,
+}
+
+
+def _refused(value: Any) -> MetricValueError:
+    cls = type(value)
+    kind = f"{cls.__module__}.{cls.__qualname__}"
+    if any(base.__name__ == "Tracer" for base in cls.__mro__):
+        return MetricValueError(
+            f"a {kind} has no value yet: return the metric from the compiled function and log it outside"
+        )
+    shape = getattr(value, "shape", None)
+    if shape is not None and tuple(shape) != ():
+        return MetricValueError(f"a {kind} of shape {tuple(shape)} is not one number: log its mean")
+    return MetricValueError(f"{value!r} of type {kind} is not a real number")
+
+
+class Logs(MutableMapping[str, Any]):
+    """A mapping from metric names to values, live: reading a key gives its value now, as a float.
+
+    Copy it (``logs.copy()`` or ``dict(logs)``) to keep what it holds. A callback may write keys into it, which the
+    callbacks after it and the history then see.
+
+    Args:
+        raw: the dictionary to show and to write to, not a copy of it; a new one by default.
+    """
+
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: dict[str, Any] | None = None) -> None:
+        self.raw: dict[str, Any] = {} if raw is None else raw
+        """The values as they are kept: floats, ``Mean`` objects, or whatever a trainer put there."""
+
+    def add(self, name: str, value: Any, n: float = 1) -> float | Mean:
+        """Add ``value`` to the running mean called ``name``; returns what ``Mean.add`` does.
+
+        Raises:
+            MetricValueError: ``name`` is no string, or ``value`` not one real number.
+        """
+        mean = self.raw.get(name)
+        if type(mean) is not Mean:
+            if not isinstance(name, str):
+                raise MetricValueError(f"log: the name of a metric is a string, not {name!r}")
+            mean = Mean()
+        try:
+            alone = mean.add(value, n)
+        except MetricValueError as error:
+            raise MetricValueError(f"log({name}=...): {error}") from error.__cause__
+        if mean.weight:
+            self.raw[name] = mean
+        return alone
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            value = self.raw[name]
+        except KeyError:
+            raise missing_metric("logs", name, list(self.raw)) from None
+        return value.value() if type(value) is Mean else value
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.raw[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        del self.raw[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.raw
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.raw)
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def __repr__(self) -> str:
+        return f"Logs({self.copy()})"
+
+    def copy(self) -> dict[str, Any]:
+        """The values now, in a dictionary of their own."""
+        return {name: self[name] for name in self.raw}
+
+    def take(self, other: Mapping[str, Any], prefix: str = "") -> None:
+        """Take over another's values under prefixed names, without reading them."""
+        raw = other.raw if isinstance(other, Logs) else other
+        self.raw.update({prefix + name: value for name, value in raw.items()})

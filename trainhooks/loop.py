@@ -1,0 +1,343 @@
+"""LoopRun: the instrument for people who own their loop.
+
+    with LoopRun(trainable, callbacks=[...]) as run:
+        for epoch in run.epochs(10):
+            for x, y in run.train(train_loader):
+                run.log(loss=step(x, y), n=len(x))
+            for x, y in run.test(val_loader):
+                run.log(loss=loss(x, y), n=len(x))
+
+A ``break`` and an exception look alike to a generator, so leaving a loop only marks its scope as left. Opening another
+scope, the outer loop's next turn, ``run.log`` or the end of ``with`` then shows that it was a break, and its end fires
+there: late by the lines in between. A ``with`` that ends in an exception makes it the exception, and no end fires.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+from .callback import Callback
+from .driver import Driver, Frame
+from .errors import LoopError
+from .run import Run
+from .trainable import Trainable
+from .world import World
+
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+    _Forwards = Run  # to a type checker, a LoopRun has all that a Run has
+else:
+
+    class _Forwards:
+        """Hands on to ``self.run`` whatever a ``Run`` has."""
+
+        def __getattr__(self, name):
+            if name.startswith("_") or name == "run":
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            return getattr(self.run, name)
+
+        def __setattr__(self, name, value):
+            if isinstance(getattr(Run, name, None), property):
+                setattr(self.run, name, value)
+            else:
+                object.__setattr__(self, name, value)
+
+
+class Loop(Generic[T]):
+    """What the verbs of a ``LoopRun`` give: iterate over it once, with ``for`` or anything that takes an iterable.
+
+    Args:
+        start: makes the generator.
+        length: of the loop where it is known; reading it raises TypeError otherwise, as ``len`` of an iterator does.
+    """
+
+    def __init__(self, start: Callable[[], Iterator[T]], length: Callable[[], int]) -> None:
+        self._start, self._length = start, length
+
+    def __iter__(self) -> Iterator[T]:
+        return self._start()
+
+    def __len__(self) -> int:
+        return self._length()
+
+
+class LoopRun(_Forwards):
+    """A run whose loop is the user's own: holds the ``Run``, forwards to it, and adds the loop's verbs.
+
+    Args:
+        trainable: what an adapter gives; without one, ``lr``, weights and the like are lacking capabilities.
+        callbacks: attached in this order.
+        min_epochs: a decision to stop before so many finished epochs is held until then.
+        resume: what ``run.state_dict()`` gave between two epochs; the run goes on from there.
+        world: who else trains along.
+
+    Attributes:
+        run: what its callbacks see.
+
+    Raises:
+        RegistrationError: a callback cannot be registered, or needs what the trainable lacks.
+    """
+
+    run: Run
+
+    def __init__(
+        self,
+        trainable: Trainable | None = None,
+        callbacks: Iterable[Callback] = (),
+        *,
+        min_epochs: int = 0,
+        resume: Mapping[str, Any] | None = None,
+        world: World | None = None,
+    ) -> None:
+        self._driver = Driver(trainable, callbacks, min_epochs=min_epochs, world=world)
+        self.run = self._driver.run
+        self._handled: BaseException | None = None
+        if resume is not None:
+            if not isinstance(resume, Mapping):
+                raise TypeError(f"resume={resume!r}: a mapping, as run.state_dict() gives it")
+            self._driver.load_state_dict(resume)
+
+    # with
+
+    def __enter__(self) -> LoopRun:
+        if self._driver.life != "new":
+            raise LoopError("this run has been entered before; make a new one with wrap(...) or LoopRun(...)")
+        self._handled = sys.exc_info()[1]
+        try:
+            self._driver.setup()
+        except BaseException as error:  # raised on: setup may have been partial, and teardown is owed to all
+            self._end(error)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            try:
+                self._driver.close_down(1)
+            except BaseException as raised:  # raised on, by a hook of an end that was still owed
+                self._end(raised)
+                raise
+        self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
+        if error is not None:
+            self._driver.fail(error)
+        self._driver.teardown()
+
+    # The loop's verbs
+
+    def epochs(self, n: int | None) -> Loop[int]:
+        """The numbers of the epochs to train, from 0.
+
+        Args:
+            n: how many in all, resumed or not; None goes on until a stop.
+
+        Raises:
+            LoopError: outside ``with``, or inside another loop of the run.
+        """
+        if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 0):
+            raise ValueError(f"run.epochs({n!r}): the total of epochs, a whole number, or None to go on until a stop")
+        return Loop(lambda: self._epochs(n), lambda: _left_of(n, self._driver.progress.epochs_done))
+
+    def train(self, loader: Iterable[T], *, limit: int | None = None) -> Loop[T]:
+        """One pass of training over ``loader``; two in one epoch go on counting its batches.
+
+        Args:
+            loader: any iterable of batches.
+            limit: at most so many batches, and no more are drawn.
+
+        Raises:
+            LoopError: outside an epoch, or inside another pass.
+        """
+        return _over(self._train, "train", loader, limit)
+
+    def test(self, loader: Iterable[T], *, name: str = "val", limit: int | None = None) -> Loop[T]:
+        """One pass of validation, inside an epoch or a training batch, or alone.
+
+        Args:
+            loader: any iterable of batches.
+            name: its metrics join the epoch's as ``<name>_<metric>``.
+            limit: at most so many batches.
+
+        Raises:
+            LoopError: outside ``with``, or inside another validation.
+        """
+        if not isinstance(name, str) or not name or name == "train":
+            raise ValueError(f"run.test(name={name!r}): a name such as 'val'; its metrics are called <name>_<metric>")
+        return _over(functools.partial(self._evaluate, "test", name), "test", loader, limit)
+
+    def predict(self, loader: Iterable[T], *, limit: int | None = None) -> Loop[T]:
+        """One pass of prediction; hand the outputs on with ``run.log(outputs=...)``.
+
+        Raises:
+            LoopError: outside ``with``, or inside a validation.
+        """
+        return _over(functools.partial(self._evaluate, "predict", ""), "predict", loader, limit)
+
+    def log(self, values: Mapping[str, Any] | None = None, /, *, n: float = 1, **metrics: Any) -> None:
+        """Add metrics to the running means of the innermost open scope: an epoch, a validation, a prediction.
+
+        Args:
+            values: metrics whose names are no identifiers, as ``{"f1/macro": f1}``.
+            n: their weight, usually the number of samples in the batch.
+            metrics: each a number, or a tensor with one element. A value on a device stays there until it is read.
+
+        Raises:
+            LoopError: no such scope is open.
+            MetricValueError: a value is not one real number.
+        """
+        driver = self._driver
+        frame = driver.stack[-1] if driver.stack else None
+        if frame is not None and frame.left and sys.exc_info()[1] is self._handled:
+            driver.settle()  # nothing is being handled: whoever left it did so by a break
+            frame = driver.stack[-1]
+        if frame is None or frame.logs is None:
+            raise LoopError(_LOG_OUTSIDE)
+        if values is not None:
+            metrics = {**values, **metrics}
+        frame.logged = batch = frame.batch
+        if frame.values_of != batch:
+            frame.values, frame.values_of = {}, batch
+        if frame.kind == "predict" and "outputs" in metrics:
+            metrics = dict(metrics)
+            frame.outputs = metrics.pop("outputs")
+        add, own = frame.logs.add, frame.values
+        for name, value in metrics.items():
+            own[name] = add(name, value, n)
+
+    # How they iterate
+
+    def _epochs(self, total: int | None) -> Iterator[int]:
+        driver, progress = self._driver, self._driver.progress
+        self._ready("epochs")
+        progress.max_epochs = total
+        train = driver.open("train")
+        epoch: Frame | None = None
+        try:
+            while (total is None or progress.epochs_done < total) and not (
+                progress.should_stop or driver.signals.muted
+            ):
+                epoch = driver.open("epoch", epoch=progress.epochs_done)
+                yield progress.epoch
+                self._back(epoch, "run.epochs(...)")
+                driver.close_down(3)  # whatever was left in the epoch was a break
+                driver.close("epoch")
+            driver.close("train")
+        finally:
+            train.left = True
+            if epoch is not None:
+                epoch.left = True
+
+    def _train(self, loader: Iterable[T], limit: int | None) -> Iterator[T]:
+        driver, progress = self._driver, self._driver.progress
+        self._ready("train")
+        driver.signals.boundary()
+        if progress.halt or driver.signals.muted:
+            return
+        epoch = driver.stack[-1]
+        batch = epoch.batch + 1  # a second pass goes on counting
+        length = _length_hint(loader, limit)
+        progress.steps_per_epoch = None if length is None else batch + length
+        frame = driver.open("pass")
+        depth = len(driver.stack)
+        try:
+            for item in loader if limit is None else itertools.islice(loader, limit):
+                epoch.batch = batch
+                driver.batch_begin(batch)
+                yield item
+                self._back(frame, "run.train(...)")
+                if len(driver.stack) > depth:
+                    driver.close_down(depth)  # a validation that was left inside the batch
+                driver.batch_end()
+                if progress.halt:
+                    break
+                batch += 1
+            driver.close("pass")
+        finally:
+            frame.left = True
+
+    def _evaluate(
+        self, kind: Literal["test", "predict"], name: str, loader: Iterable[T], limit: int | None
+    ) -> Iterator[T]:
+        driver, progress = self._driver, self._driver.progress
+        self._ready(kind)
+        driver.signals.boundary()
+        if driver.signals.muted:
+            return
+        frame = driver.open(kind, name=name)
+        try:
+            for batch, item in enumerate(loader if limit is None else itertools.islice(loader, limit)):
+                driver.batch_begin(batch)
+                yield item
+                self._back(frame, f"run.{kind}(...)")
+                driver.batch_end()
+                if progress.pause is not None:
+                    break
+            driver.close(kind)
+        finally:
+            frame.left = True
+
+    def _ready(self, verb: str) -> None:
+        """Settle what was left, and see that ``verb`` has its place here."""
+        driver = self._driver
+        if driver.life != "open":
+            when = "is over" if driver.life == "over" else "has not begun"
+            raise LoopError(f"run.{verb}(...): the run {when}.\n{_RIGHT}")
+        driver.settle()
+        top = driver.stack[-1]
+        allowed = {"epochs": ("run",), "train": ("epoch",)}.get(verb, ("run", "epoch", "pass"))
+        if top.kind not in allowed:
+            inside = {"run": "no epoch", "train": "no epoch", "pass": "another run.train(...)"}.get(
+                top.kind, "run.epochs(...)" if top.kind == "epoch" else f"run.{top.kind}(...)"
+            )
+            raise LoopError(f"run.{verb}(...) inside {inside}.\n{_RIGHT}")
+
+    def _back(self, frame: Frame, what: str) -> None:
+        """The user's lines have run and ask for the next item: ``frame`` must still be open."""
+        if frame not in self._driver.stack:
+            raise LoopError(f"this {what} was left, and the loop around it has gone on since; it cannot be continued")
+
+
+def _over(
+    iterate: Callable[[Iterable[T], int | None], Iterator[T]], verb: str, loader: Iterable[T], limit: int | None
+) -> Loop[T]:
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+        raise ValueError(f"run.{verb}(limit={limit!r}): a number of batches, at least 0")
+
+    def length() -> int:
+        whole = len(loader)  # type: ignore[arg-type]  # a TypeError is the right answer where it has none
+        return whole if limit is None else min(whole, limit)
+
+    return Loop(lambda: iterate(loader, limit), length)
+
+
+def _length_hint(loader: Iterable[Any], limit: int | None) -> int | None:
+    try:
+        length = len(loader)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+    return length if limit is None else min(length, limit)
+
+
+def _left_of(total: int | None, done: int) -> int:
+    if total is None:
+        raise TypeError("run.epochs(None) goes on until a stop: it has no length")
+    return max(total - done, 0)
+
+
+_RIGHT = """The loops of a run are nested like this:
+    with trainhooks.wrap(model, callbacks=[...]) as run:
+        for epoch in run.epochs(10):
+            for batch in run.train(train_loader):
+                ...
+            for batch in run.test(val_loader):
+                ..."""
+_LOG_OUTSIDE = f"run.log(...): no epoch, validation or prediction is open to log into.\n{_RIGHT}"

@@ -1,0 +1,136 @@
+"""Progress: where a run is and whether it should stop. Slotted and hot: generated filters and the loop read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from .errors import did_you_mean, listing
+
+StopKind = Literal["decision", "fault", "pause"]
+Phase = Literal["train", "test", "predict"]
+
+STOP_KINDS: Final = ("decision", "fault", "pause")
+
+_COUNTS: Final = ("epoch", "batch", "step", "optimizer_step", "epochs_done")
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A request to stop: its kind, why, and who asked."""
+
+    kind: StopKind
+    reason: str
+    source: str | None = None
+
+
+class Progress:
+    """The counts and requests of one run.
+
+    Attributes:
+        epoch: number of the running or last epoch, from 0.
+        batch: number of the batch within its epoch, validation or prediction, from 0.
+        step: finished training batches over the whole run.
+        optimizer_step: the optimizer's real updates, where they are seen.
+        epochs_done: finished epochs.
+        phase: what is running; None between passes.
+        max_epochs: the total asked for; None when open-ended.
+        min_epochs: finished epochs before which a decision to stop is held.
+        steps_per_epoch: None when unknown.
+        resumed: the run goes on from a saved state.
+        stop: the stop in force, of kind decision or fault.
+        pause: the pause in force; it is acted on before ``stop``.
+        held: decisions that wait for ``min_epochs``, by who asked.
+        halt: no further training batch is to begin in this epoch. The batch loop reads this one slot.
+        attention: something was asked for that is to be looked at after the event in progress.
+    """
+
+    __slots__ = (
+        "attention",
+        "batch",
+        "epoch",
+        "epochs_done",
+        "halt",
+        "held",
+        "max_epochs",
+        "min_epochs",
+        "optimizer_step",
+        "passes",
+        "passes_seen",
+        "pause",
+        "phase",
+        "resumed",
+        "save_asked",
+        "step",
+        "steps_per_epoch",
+        "stop",
+        "stop_told",
+    )
+
+    def __init__(self, min_epochs: int = 0) -> None:
+        if isinstance(min_epochs, bool) or not isinstance(min_epochs, int) or min_epochs < 0:
+            raise ValueError(f"min_epochs={min_epochs!r}: a whole number, at least 0")
+        self.epoch = self.batch = self.step = self.optimizer_step = self.epochs_done = 0
+        self.phase: Phase | None = None
+        self.max_epochs: int | None = None
+        self.min_epochs = min_epochs
+        self.steps_per_epoch: int | None = None
+        self.resumed = False
+        self.stop: Stop | None = None
+        self.pause: Stop | None = None
+        self.held: dict[str | None, Stop] = {}
+        self.stop_told = False
+        self.halt = self.attention = self.save_asked = False
+        self.passes: set[str] = set()
+        """What ran in this epoch: ``"train"``, and the prefixes of its validations, as ``"val"``."""
+        self.passes_seen: set[str] = {"val"}
+        """Every validation prefix that this run has seen, and ``"val"``."""
+
+    @property
+    def should_stop(self) -> bool:
+        """A stop is in force, or a pause."""
+        return self.stop is not None or self.pause is not None
+
+    def ask_stop(self, stop: Stop) -> None:
+        """Take a request to stop; safe from another thread or a signal handler, since it only writes slots.
+
+        A decision before ``min_epochs`` is held. A fault replaces a decision; otherwise the first one stands.
+        """
+        if stop.kind not in STOP_KINDS:
+            raise ValueError(
+                f"stop(kind={stop.kind!r}): a kind is one of {listing(STOP_KINDS)}."
+                f"{did_you_mean(str(stop.kind), STOP_KINDS)}"
+            )
+        if stop.kind == "pause":
+            self.pause = self.pause or stop
+        elif stop.kind == "decision" and self.epochs_done < self.min_epochs:
+            self.held.setdefault(stop.source, stop)
+            return
+        elif self.stop is None or (stop.kind == "fault" and self.stop.kind == "decision"):
+            self.stop = stop
+        self.halt = self.attention = True
+
+    def release_held(self) -> None:
+        """Put the first held decision in force, once enough epochs are finished."""
+        if self.held and self.epochs_done >= self.min_epochs:
+            held, self.held = list(self.held.values()), {}
+            self.ask_stop(held[0])
+
+    def state_dict(self) -> dict[str, Any]:
+        """JSON-able; a pause is not kept, since going on is what it is for."""
+        asked = [[s.kind, s.reason, s.source] for s in (self.stop, *self.held.values()) if s is not None]
+        return {name: getattr(self, name) for name in _COUNTS} | {
+            "stops": asked,
+            "stop_told": self.stop_told and self.stop is not None,
+            "passes_seen": sorted(self.passes_seen),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for name in _COUNTS:
+            setattr(self, name, int(state[name]))
+        for kind, reason, source in state["stops"]:
+            self.ask_stop(Stop(kind, reason, source))
+        self.stop_told = bool(state["stop_told"])
+        self.passes_seen = set(state["passes_seen"])
+        self.resumed = True

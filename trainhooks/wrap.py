@@ -1,0 +1,74 @@
+"""wrap(): asks each adapter whether the target is its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .callback import Callback
+from .errors import did_you_mean, listing, no_adapter
+from .loop import LoopRun
+from .plugins import frameworks, plugin_manager
+from .trainable import Trainable
+
+
+@dataclass(frozen=True)
+class WrapOptions:
+    """What ``wrap`` was given beside its target. ``extra`` holds an adapter's own arguments."""
+
+    callbacks: tuple[Callback, ...] = ()
+    optimizer: Any = None
+    min_epochs: int = 0
+    resume: Mapping[str, Any] | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def loop(self, trainable: Trainable) -> LoopRun:
+        """A ``LoopRun`` over ``trainable`` with these options."""
+        return LoopRun(trainable, self.callbacks, min_epochs=self.min_epochs, resume=self.resume)
+
+    def check_extra(self, who: str, known: Iterable[str] = ()) -> None:
+        """Refuse arguments that the adapter does not have.
+
+        Raises:
+            TypeError: it names the nearest one.
+        """
+        known = ["callbacks", "optimizer", "min_epochs", "resume", *known]
+        for name in self.extra:
+            if name not in known:
+                near = did_you_mean(name, known)
+                raise TypeError(f"wrap({who}): there is no argument {name!r}.{near} There are {listing(known)}.")
+
+
+def wrap(
+    target: Any,
+    *,
+    callbacks: Iterable[Callback] = (),
+    optimizer: Any = None,
+    min_epochs: int = 0,
+    resume: Mapping[str, Any] | None = None,
+    **extra: Any,
+) -> Any:
+    """Put callbacks around a model of any framework that an adapter serves.
+
+    Args:
+        target: a Keras model comes back wrapped, with ``fit``, ``evaluate`` and ``predict`` carrying the callbacks; a
+            PyTorch module or a ``Trainable`` comes back as a ``LoopRun``.
+        callbacks: attached in this order.
+        optimizer: of the model, where the framework keeps it apart.
+        min_epochs: a decision to stop before so many finished epochs is held until then.
+        resume: what ``run.state_dict()`` gave between two epochs.
+        extra: the adapter's own arguments.
+
+    Raises:
+        NoAdapterError: no adapter takes ``target``.
+        RegistrationError: a callback cannot be registered, or needs what the framework lacks.
+    """
+    options = WrapOptions(tuple(callbacks), optimizer, min_epochs, resume, extra)
+    if isinstance(target, Trainable):
+        options.check_extra(type(target).__name__)
+        return options.loop(target)
+    wrapped = plugin_manager().hook.trainhooks_wrap(target=target, options=options)
+    if wrapped is None:
+        raise no_adapter(target, list(frameworks()))
+    return wrapped
