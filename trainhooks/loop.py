@@ -22,8 +22,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from .callback import Callback
-from .driver import Driver, Frame
+from .driver import Driver
 from .errors import LoopError
+from .frames import Frame
 from .run import Run
 from .trainable import Trainable
 from .world import World
