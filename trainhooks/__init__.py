@@ -1,8 +1,9 @@
 """Write a training callback once, run it under every trainer."""
 
-from . import callbacks
+from . import callbacks, datasets, errors
 from .bus import EventBus, Handle
 from .callback import Callback
+from .driver import Driver
 from .errors import TrainhooksError
 from .events import Event
 from .filters import between, every, once, when
@@ -10,6 +11,7 @@ from .fit import evaluate, fit, predict
 from .hookspecs import hookimpl
 from .logs import Logs, Mean
 from .loop import LoopRun
+from .numpy_model import MLP
 from .run import EpochRecord, Run
 from .trainable import Trainable
 from .world import World
@@ -18,7 +20,9 @@ from .wrap import WrapOptions, wrap
 __version__ = "0.1.0"
 
 __all__ = [
+    "MLP",
     "Callback",
+    "Driver",
     "EpochRecord",
     "Event",
     "EventBus",
@@ -33,6 +37,8 @@ __all__ = [
     "WrapOptions",
     "between",
     "callbacks",
+    "datasets",
+    "errors",
     "evaluate",
     "every",
     "fit",

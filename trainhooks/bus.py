@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import keyword
 import warnings
+import weakref
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
@@ -10,26 +12,36 @@ from typing import TYPE_CHECKING, Any, Final
 from . import errors
 from .callback import Callback
 from .dispatch import PHASES, Dispatcher, ErrorPolicy, Listener, Phase, compile_listeners, source
-from .events import EVENTS, Event, resolve
+from .events import ALIASES, EVENTS, Event, resolve
 from .filters import Filter
 
 if TYPE_CHECKING:
     from .progress import Progress
     from .run import Run
 
+_RESERVED: Final = ("error", *ALIASES)
+"""Names that no declared event may have: ``on_error`` is a callback's setting, and an alias is another event's."""
+
 _GUARDED: Final = ("exception", "teardown")
 """Events that reach every listener whatever another raised."""
 
 
 class Handle:
-    """What ``on`` and ``add`` give back: ``remove()`` takes the listeners off again, as does leaving its ``with``."""
+    """What ``on`` and ``add`` give back: ``remove()`` takes off what they added, as does leaving its ``with``."""
 
-    def __init__(self, bus: EventBus, listeners: tuple[Listener, ...]) -> None:
-        self._bus, self._listeners = bus, listeners
+    def __init__(self, bus: EventBus, listeners: tuple[Listener, ...], callbacks: tuple[Callback, ...] = ()) -> None:
+        self._bus = weakref.ref(bus)  # a handle that is kept keeps no run alive
+        self._listeners, self._callbacks = listeners, callbacks
 
     def remove(self) -> None:
-        """Take the listeners off; a second time does nothing."""
-        self._bus._drop(self._listeners)
+        """Take off what was added; a second time does nothing."""
+        bus, listeners, callbacks = self._bus(), self._listeners, self._callbacks
+        self._listeners, self._callbacks = (), ()
+        if bus is not None:
+            bus._drop(listeners)
+            for callback in callbacks:
+                if all(one in listeners for one in bus._of(callback)):  # not where it was added anew since
+                    bus.remove(callback)
 
     def __enter__(self) -> Handle:
         return self
@@ -61,7 +73,7 @@ class EventBus:
         """For each event the function to call with its arguments, in order; None when nobody listens."""
         self._listeners: dict[str, list[Listener]] = {}
         self._owners: dict[int, tuple[Callback, tuple[Listener, ...]]] = {}  # by id: a callback need not be hashable
-        self._warned: set[int] = set()
+        self._warned: dict[int, object] = {}  # by id, with the object, so that no other gets that id
         self.admit: Callable[[Listener], None] = self._admit
         """Asked about each listener before it is registered; raises to refuse it."""
 
@@ -74,13 +86,25 @@ class EventBus:
         """Add an event of one's own, validated and dispatched like ours.
 
         Raises:
-            ValueError: its name or one of its arguments is no identifier, or the name is taken.
+            ValueError: its name or one of its arguments is no name that Python and a hook can use, or the name is
+                taken by an event with other arguments.
         """
-        if not (event.name.isidentifier() and all(arg.isidentifier() and arg != "run" for arg in event.args)):
-            raise ValueError(f"declare({event!r}): the name and the arguments are identifiers, none of them 'run'")
-        if self.events.get(event.name, event) != event:
-            raise ValueError(f"declare({event.name!r}): there is an event of that name with other arguments")
-        self.events[event.name] = event
+        if not isinstance(event.args, tuple) or len(set(event.args)) < len(event.args):
+            raise ValueError(f"declare({event.name!r}): args={event.args!r} is no tuple of distinct names")
+        if refused := [name for name in (event.name, *event.args) if not _is_free(name)] or (
+            [event.name] if event.name in _RESERVED else []
+        ):
+            raise ValueError(
+                f"declare({event.name!r}): {errors.listing(refused)} cannot be used. The names of an event and of its "
+                "arguments are identifiers, without a leading underscore, and not 'run'; nor is an event called "
+                f"{errors.listing(_RESERVED)}."
+            )
+        known = self.events.setdefault(event.name, event)
+        if known.args != event.args:
+            raise ValueError(
+                f"declare({event.name!r}): there is an event of that name, with the arguments "
+                f"{errors.listing(known.args)} and not {errors.listing(event.args)}. Give yours another name."
+            )
         self.calls.setdefault(event.name, None)
 
     def add(self, *callbacks: Callback) -> Handle:
@@ -94,7 +118,7 @@ class EventBus:
             if not isinstance(callback, Callback):
                 raise errors.not_a_callback(callback)
             if id(callback) in self._owners or id(callback) in made:
-                raise errors.RegistrationError(f"{callback!r} was added twice; make a second one to have two")
+                raise errors.added_twice(type(callback).__name__)
             listeners = tuple(callback.listeners(self.events))
             for listener in listeners:
                 self.admit(listener)
@@ -102,12 +126,15 @@ class EventBus:
         self._owners |= made
         added = tuple(one for _, listeners in made.values() for one in listeners)
         self._insert(added)
-        return Handle(self, added)
+        return Handle(self, added, callbacks)
 
     def remove(self, callback: Callback) -> None:
-        """Take a callback off; one that is not here is left alone."""
-        self._drop(self._of(callback))
-        self._owners.pop(id(callback), None)
+        """Take a callback off, its ``teardown`` too, and let it go; one that is not here is left alone."""
+        if id(callback) in self._owners:
+            self._drop(self._of(callback))
+            del self._owners[id(callback)]
+            if callback.run is not None and callback.run is self.run:
+                callback.run = None  # it may serve another run
 
     def on(
         self, event: str, *filters: Filter, phase: Phase = "observe", on_error: ErrorPolicy = "raise"
@@ -118,9 +145,12 @@ class EventBus:
 
         Raises:
             UnknownEventError: there is no such event.
-            RegistrationError: the function takes an argument that the event has not.
+            RegistrationError: a filter is none, or the function takes an argument that the event has not.
         """
         found = resolve(event, "on", self.events)
+        for one in filters:
+            if not isinstance(one, Filter):  # now: on("epoch_end", function) would wait for a second call for ever
+                raise errors.not_a_filter(f"on({event!r})", one)
 
         def register(call: Callable[..., Any]) -> Handle:
             who = getattr(call, "__qualname__", type(call).__qualname__)
@@ -142,8 +172,7 @@ class EventBus:
         missing = [name for name in found.args if name not in arguments]
         unknown = [name for name in arguments if name not in found.args]
         if missing or unknown:
-            what = f"is given no {errors.listing(missing)}" if missing else f"has no argument {errors.listing(unknown)}"
-            raise TypeError(f"emit({event!r}): it {what}. Its arguments are {errors.listing(found.args)}.")
+            raise errors.emit_arguments(event, missing, unknown, found.args)
         call = self.calls[found.name]
         if call is not None:
             call(*(arguments[name] for name in found.args))
@@ -176,22 +205,26 @@ class EventBus:
     def gate_states(self, callback: Callback) -> dict[str, list[Any]]:
         """What the filters of a callback's hooks remember, by hook."""
         return {
-            one.who.rpartition(".")[2]: [gate.state() for gate in one.gates] for one in self._of(callback) if one.gates
+            one.who.rpartition(".")[2]: [
+                [made.kind, gate.state()] for made, gate in zip(one.filters, one.gates, strict=True)
+            ]
+            for one in self._of(callback)
+            if one.gates
         }
 
     def load_gate_states(self, callback: Callback, states: dict[str, list[Any]]) -> None:
         """Take back what ``gate_states`` gave; a hook that is no longer filtered alike starts anew."""
         for one in self._of(callback):
             saved = states.get(one.who.rpartition(".")[2], [])
-            if len(saved) == len(one.gates):
-                for gate, state in zip(one.gates, saved, strict=True):
+            if [kind for kind, _ in saved] == [made.kind for made in one.filters]:
+                for gate, (_, state) in zip(one.gates, saved, strict=True):
                     gate.load(state)
 
     def report(self, listener: Listener, error: Exception) -> None:
         """Carry out ``on_error="warn"`` or ``"disable"``: say it once for each callback or function, and go on."""
-        about = id(listener.owner or listener)
-        if about not in self._warned:
-            self._warned.add(about)
+        about = listener if listener.owner is None else listener.owner
+        if id(about) not in self._warned:
+            self._warned[id(about)] = about
             then = "it is disabled for the rest of the run" if listener.on_error == "disable" else "training goes on"
             message = f"{listener.who} raised {type(error).__name__}: {error} ({then})"
             warnings.warn(message, RuntimeWarning, stacklevel=3)
@@ -203,8 +236,11 @@ class EventBus:
         return self._owners.get(id(callback), (callback, ()))[1]
 
     def _admit(self, listener: Listener) -> None:
-        if self.run is None and "run" in listener.needs:
+        if self.run is None and "run" in listener.takes:
             raise errors.needs_a_run(listener.who, listener.event.name)
+        for one in listener.filters:
+            if "run" in one.needs and (self.run is None or self.progress is None):
+                raise errors.needs_a_run(listener.who, listener.event.name, f"it has {one}, which reads a run's counts")
 
     def _ordered(self, event: Event) -> list[Listener]:
         return sorted(self._listeners.get(event.name, ()), key=lambda one: PHASES.index(one.phase))
@@ -234,3 +270,9 @@ class EventBus:
                 call(*arguments)
 
         self.calls[event.name] = compile_first
+
+
+def _is_free(name: object) -> bool:
+    """Whether a hook can take it as an argument, and the dispatcher has no such name of its own."""
+    text = name if isinstance(name, str) else ""
+    return text.isidentifier() and not (keyword.iskeyword(text) or text.startswith("_") or text == "run")

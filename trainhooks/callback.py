@@ -15,14 +15,12 @@ if TYPE_CHECKING:
 
     from .run import Run
 
-_SETTINGS = ("on_error",)
-"""Attributes named ``on_...`` that are no hooks."""
-
 
 class Callback:
     """Base of every callback: define ``on_<event>`` for the events you want.
 
-    A hook takes any subset of its event's arguments, and ``run``, by name::
+    A hook takes any subset of its event's arguments, and ``run``, by name; ``on_<event> = None`` takes an inherited
+    hook out::
 
         class PrintLoss(trainhooks.Callback):
             def on_epoch_end(self, epoch, logs=None):
@@ -65,15 +63,17 @@ class Callback:
             )
 
     def _hooks(self, events: Mapping[str, Event]) -> Iterator[tuple[str, Event]]:
-        names = [name for name in dir(type(self)) if name.startswith("on_") and name not in _SETTINGS]
+        names = [name for name in dir(self) if name.startswith("on_") and name != "on_error"]  # that one is a setting
+        defined = [name for name in names if getattr(self, name) is not None]
         for hook in names:
             name = hook.removeprefix("on_")
             event = events.get(ALIASES.get(name, name))
             if event is None:
                 raise errors.unknown_hook(type(self).__name__, hook, [*events, *ALIASES])
-            if name in ALIASES and event.hook in names:
+            if name in ALIASES and event.hook in defined:
                 continue  # as in Keras: of on_batch_end and on_train_batch_end only the latter runs
-            yield hook, event
+            if hook in defined:
+                yield hook, event
 
     def check_needs(self, known: Iterable[str] = CAPABILITIES) -> None:
         """Refuse a need or a setting that does not exist.
@@ -105,9 +105,11 @@ class Callback:
 def keyed(callbacks: Iterable[Callback]) -> dict[str, Callback]:
     """The callbacks by the key of their state: the class's name, and a number when it is repeated."""
     keys: dict[str, Callback] = {}
-    counts: dict[str, int] = {}
     for callback in callbacks:
-        name = type(callback).__name__
-        counts[name] = counts.get(name, 0) + 1
-        keys[name if counts[name] == 1 else f"{name}_{counts[name]}"] = callback
+        key = name = type(callback).__name__
+        number = 1
+        while key in keys:  # another class may be called Name_2
+            number += 1
+            key = f"{name}_{number}"
+        keys[key] = callback
     return keys

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .callback import keyed
 from .errors import LoopError
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from .run import Run
     from .trainable import Trainable
 
-_BETWEEN_EPOCHS = ("nothing", "run", "train")
+BETWEEN_EPOCHS: Final = ("nothing", "run", "train")
+"""The innermost open scope where no epoch is under way."""
 
 
 def collect(run: Run, progress: Progress, trainable: Trainable, bus: EventBus, at: str) -> dict[str, Any]:
@@ -33,6 +34,7 @@ def collect(run: Run, progress: Progress, trainable: Trainable, bus: EventBus, a
         "history": [[record.epoch, dict(record.logs)] for record in run.history],
         "callbacks": {key: callback.state_dict() for key, callback in callbacks.items()},
         "filters": {key: bus.gate_states(callback) for key, callback in callbacks.items()},
+        "lr_shares": run.lr_shares,  # they cannot be read off learning rates that a callback has set to 0
         "trainable": None if trainable.missing("state") else trainable.state_dict(),
     }
 
@@ -45,7 +47,7 @@ def restore(state: Mapping[str, Any], run: Run, progress: Progress, trainable: T
     Raises:
         LoopError: the state was taken inside an epoch.
     """
-    if state["at"] not in _BETWEEN_EPOCHS:
+    if state["at"] not in BETWEEN_EPOCHS:
         raise LoopError(
             f"load_state_dict(): the state was taken inside {state['at']!r} of epoch {state['progress']['epoch']}; "
             "it can be gone on from between epochs only. Take it in on_epoch_end."
@@ -58,3 +60,4 @@ def restore(state: Mapping[str, Any], run: Run, progress: Progress, trainable: T
             bus.load_gate_states(callback, state["filters"].get(key, {}))
     if state["trainable"] is not None and state["framework"] == trainable.framework and not trainable.missing("state"):
         trainable.load_state_dict(state["trainable"])
+        run.lr_shares = state["lr_shares"]

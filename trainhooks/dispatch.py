@@ -5,13 +5,15 @@ takes are read once, ``run`` is bound once, and for ``train_batch_end`` with two
 this is what runs (``bus.source("train_batch_end")`` shows the real one)::
 
     def train_batch_end(batch, logs):
-        h0(batch, logs)
-        if progress.step >= g1_0.next and g1_0.due(progress, run):
-            h1(run)
+        _h0(batch, logs)
+        if _progress.step >= _g1_0.next:
+            _g1_0.fired(_progress)
+            _h1(run)
 
-The source is registered with ``linecache``, so that tracebacks and debuggers show its lines. A lone hook that takes
-just the event's arguments, and may raise, is used as it stands. ``interpret`` is the plain twin of the compiler, and a
-property test holds the two together.
+All names but ``run`` and the event's own begin with ``_``, as no argument of an event does. The source is registered
+with ``linecache``, so that tracebacks and debuggers show its lines. A lone hook that takes just the event's arguments,
+and may raise, is used as it stands. ``interpret`` is the plain twin of the compiler, and a property test holds the two
+together.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from . import errors
 from .events import Event
-from .filters import MARK, Filter, Gate
+from .filters import MARK, Filter
+from .gates import Gate
 
 if TYPE_CHECKING:
     from .callback import Callback
@@ -80,9 +83,7 @@ class Listener:
             raise errors.unknown_setting(who, "on_error", on_error, ERROR_POLICIES)
         for one in filters:
             if not isinstance(one, Filter):
-                raise errors.RegistrationError(
-                    f"{who}: {one!r} is no filter. There are every(...), once(...), between(...), when(...)."
-                )
+                raise errors.not_a_filter(who, one)
         self.event, self.call, self.who, self.owner = event, call, who, owner
         self.phase, self.on_error = phase, on_error
         self.filters: tuple[Filter, ...] = (*getattr(call, MARK, ()), *filters)
@@ -107,8 +108,11 @@ def _signature(event: Event, call: Callable[..., Any], who: str) -> tuple[tuple[
     """The names that ``call`` takes, in order, and those of them that go by keyword."""
     if not callable(call):
         raise errors.not_callable(who, event.name)
-    if inspect.iscoroutinefunction(call):
-        raise errors.coroutine_hook(who, event.name)
+    for code in (call, getattr(call, "__call__", None)):  # noqa: B004  # an object's own is what would be called
+        if inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code):
+            raise errors.coroutine_hook(who, event.name)
+        if inspect.isgeneratorfunction(code):
+            raise errors.generator_hook(who, event.name)
     try:
         parameters = inspect.signature(call).parameters.values()
     except (ValueError, TypeError):
@@ -138,12 +142,15 @@ def source(event: Event, listeners: Sequence[Listener]) -> str:
             lines.append(f"{pad}try:")
             pad += "    "
         for which, gate in enumerate(listener.gates):
-            lines.append(f"{pad}if {gate.source.format(g=f'g{number}_{which}')}:")
+            lines.append(f"{pad}if {gate.source.format(g=f'_g{number}_{which}')}:")
             pad += "    "
+        for which, gate in enumerate(listener.gates):
+            if gate.remembers:
+                lines.append(f"{pad}_g{number}_{which}.fired(_progress)")
         passed = ", ".join(f"{name}={name}" if name in listener.by_keyword else name for name in listener.takes)
-        lines.append(f"{pad}h{number}({passed})")
+        lines.append(f"{pad}_h{number}({passed})")
         if listener.on_error != "raise":
-            lines += ["    except Exception as error:", f"        on_error(l{number}, error)"]
+            lines += ["    except Exception as _error:", f"        _on_error(_l{number}, _error)"]
     return "\n".join(lines) + "\n"
 
 
@@ -155,16 +162,16 @@ def compile_listeners(
         return None
     if len(listeners) == 1 and listeners[0].is_plain:
         return listeners[0].call
-    names: dict[str, Any] = {"run": run, "progress": progress, "on_error": on_error}
+    names: dict[str, Any] = {"run": run, "_progress": progress, "_on_error": on_error}
     for number, listener in enumerate(listeners):
-        names[f"h{number}"] = listener.call
-        names[f"l{number}"] = listener
-        names |= {f"g{number}_{which}": gate for which, gate in enumerate(listener.gates)}
+        names[f"_h{number}"] = listener.call
+        names[f"_l{number}"] = listener
+        names |= {f"_g{number}_{which}": gate for which, gate in enumerate(listener.gates)}
     text = source(event, listeners)
     filename = f"<trainhooks {event.name} {next(_numbers)}>"
     exec(compile(text, filename, "exec"), names)  # the text holds names of ours alone, never a user's
     linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
-    made: Dispatcher = names[event.name]
+    made: Dispatcher = names.pop(event.name)  # without a cycle through its globals it goes when its last user goes
     weakref.finalize(made, linecache.cache.pop, filename, None).atexit = False
     return made
 
@@ -179,6 +186,8 @@ def interpret(
         for listener in listeners:
             try:
                 if all(gate.due(progress, run) for gate in listener.gates):  # type: ignore[arg-type]
+                    for gate in listener.gates:
+                        gate.fired(progress)  # type: ignore[arg-type]
                     positional = [offered[name] for name in listener.takes if name not in listener.by_keyword]
                     listener.call(*positional, **{name: offered[name] for name in listener.by_keyword})
             except Exception as error:

@@ -20,15 +20,14 @@ driver is mute from then on, and a trainer that goes on regardless drives nothin
 
 from __future__ import annotations
 
-import warnings
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
-from . import checkpoint, errors
+from . import attach, checkpoint, errors
 from .bus import EventBus, Handle
 from .callback import Callback
-from .dispatch import Listener
-from .events import EVENTS
+from .endings import outcome_of, say
 from .frames import BATCH_EVENTS, PARENTS, Frame, Kind
 from .logs import Logs
 from .progress import Progress
@@ -64,7 +63,7 @@ class Driver:
         self.progress = Progress(min_epochs)
         self.run = Run(self, self.progress, self.trainable, world or World())
         self.bus = EventBus(self.run, self.progress)
-        self.bus.admit = self._admit
+        self.bus.admit = functools.partial(attach.admit, self.run)
         self.signals = Signals(self.run, self.progress, self.bus)
         self.stack: list[Frame] = []
         self.logs = Logs()
@@ -73,33 +72,17 @@ class Driver:
         self.error: BaseException | None = None
         self.break_reason: str | None = None
         self._trained = False
+        self._unfinished = False
         self._unwatch: Callable[[], None] | None = None
         self.add(*callbacks)
 
-    # Who takes part
-
     def add(self, *callbacks: Callback) -> Handle:
         """Attach callbacks, all or none."""
-        for callback in callbacks:
-            if not isinstance(callback, Callback):
-                raise errors.not_a_callback(callback)
-            callback.check_needs()
-            for need in {callback.requires} if isinstance(callback.requires, str) else callback.requires:
-                self.run.need(need, type(callback).__name__)
-            if callback.run is not None and callback.run is not self.run:
-                raise errors.already_attached(type(callback).__name__)
-        here = [one for one in callbacks if one.ranks == "all" or self.run.world.is_main]
-        handle = self.bus.add(*here)
-        if self.life == "open":
-            for callback in here:
-                callback.run = self.run
-        return handle
+        return attach.attach(self.bus, self.run, callbacks, running=self.life == "open")
 
-    def _admit(self, listener: Listener) -> None:
-        for need in sorted(listener.needs - {"run"}):
-            self.run.need(need, listener.who)
-        if listener.event.name in EVENTS:
-            self.run.need(listener.event.name, listener.who)
+    def name_of(self, source: Callback | str | None) -> str | None:
+        """What a callback that asks for something is called."""
+        return attach.name_of(self.bus, source)
 
     # The run
 
@@ -125,7 +108,7 @@ class Driver:
         self.error = error
         self.stack.clear()
         for listener, raised in self.bus.guarded("exception", error):
-            _say(listener, raised)
+            say(listener, raised)
 
     def teardown(self) -> None:
         """End: fire ``teardown`` for everyone, let the callbacks go. A second time does nothing.
@@ -144,26 +127,19 @@ class Driver:
         if self._unwatch is not None:
             self._unwatch()
         if raised and self.error is None:
-            self.outcome, self.error = "failed", raised.pop(0)[1]
+            self.error = raised.pop(0)[1]
+            self.outcome = self._outcome()
             for listener, error in raised:
-                _say(listener, error)
+                say(listener, error)
             raise self.error
         for listener, error in raised:
-            _say(listener, error)
+            say(listener, error)
 
     def _outcome(self) -> Outcome:
-        if self.error is not None:
-            return "failed" if isinstance(self.error, Exception) else "interrupted"
-        if self._is_complete:
-            return "completed"
-        if self.signals.muted or self.progress.pause is not None:
-            return "paused"
-        if self.progress.stop is not None:
-            return "stopped"
-        if self._trained:
+        if self._trained and not (self._is_complete or self.progress.should_stop):
             self.break_reason = "the loop was left before its last epoch"
-            return "stopped"
-        return "completed"
+        stopped = self.progress.stop is not None or self.break_reason is not None
+        return outcome_of(self.error, paused=self.signals.muted, complete=self._is_complete, stopped=stopped)
 
     @property
     def _is_complete(self) -> bool:
@@ -196,23 +172,34 @@ class Driver:
         elif kind != "train":
             logs = self.logs = Logs() if logs is None else logs
         frame = Frame(kind, logs, name, before)
+        if kind == "pass":
+            frame.batch = self.stack[-1].batch  # a second pass goes on counting
         self.stack.append(frame)
         if kind == "train":
             if not (self._trained or progress.resumed or self.signals.muted):
                 for callback in self.bus.callbacks:
                     callback.reset()
-            self._trained = True
+            self._trained, progress.left = True, False
         elif kind == "epoch":
             progress.epoch, progress.batch = epoch, 0
-            progress.halt = progress.should_stop
+            progress.halt = False  # first: a signal may ask for a stop between this line and the next
+            if progress.should_stop:
+                progress.halt = True
             progress.passes.clear()
-            self.signals.fire("epoch_begin", epoch, logs)
+            progress.first_step = progress.step
+            self._unfinished = True
         elif kind in ("test", "predict"):
             progress.phase, progress.batch = kind, 0
             if kind == "test":
                 progress.passes_seen.add(name)
-        if kind not in ("pass", "epoch"):
-            self.signals.fire(f"{kind}_begin", self.logs)
+        try:
+            if kind == "epoch":
+                self.signals.fire("epoch_begin", epoch, logs)
+            elif kind != "pass":
+                self.signals.fire(f"{kind}_begin", self.logs)
+        except BaseException:  # raised on; where the loop's owner catches it, the scope is one that was left
+            frame.left = True
+            raise
         return frame
 
     def close(self, kind: Kind, logs: Logs | None = None) -> None:
@@ -238,10 +225,12 @@ class Driver:
             frame.logs = self.logs = logs
         if kind == "pass":
             _, progress.phase, _ = frame.before
+            self.stack[-1].batch = frame.batch
         elif kind == "epoch":
             if not self.signals.muted:
-                progress.epochs_done = progress.epoch + 1
-                self._end_epoch(frame.logs or Logs())
+                progress.epochs_done, self._unfinished = progress.epoch + 1, False
+                progress.left = frame.left
+                self._end_epoch(Logs() if frame.logs is None else frame.logs)
         else:
             if kind == "test":
                 progress.passes.add(frame.name)
@@ -269,7 +258,7 @@ class Driver:
             if frame.kind == "test" and around.logs is not None and frame.logs is not None:
                 around.logs.take(frame.logs, f"{frame.name}_")
         if self.progress.save_asked:
-            self.signals.attend()
+            self.signals.attend(save=not self.stack[-1].in_batch)  # of a half done batch: a save waits for its end
 
     def close_down(self, depth: int) -> None:
         """Close from the innermost scope until ``depth`` scopes are open."""
@@ -278,15 +267,18 @@ class Driver:
 
     def settle(self) -> None:
         """What was left, and turns out not to be an exception, was a break: it ends now."""
-        for depth, frame in enumerate(self.stack):
-            if frame.left:
-                self.close_down(depth)
-                return
+        self.close_down(self.left_at())
+
+    def left_at(self) -> int:
+        """How many scopes are open around the outermost one that was left; all, where none was."""
+        return next((depth for depth, frame in enumerate(self.stack) if frame.left), len(self.stack))
 
     # Batches
 
     def batch_begin(self, batch: int) -> None:
         """A batch of the innermost pass, validation or prediction begins."""
+        if self.progress.pause is not None:
+            self.signals.boundary()
         frame = self.stack[-1]
         frame.batch = self.progress.batch = batch
         frame.in_batch = True
@@ -307,9 +299,8 @@ class Driver:
             frame.logs = self.logs = logs
         progress = self.progress
         name = BATCH_EVENTS[frame.kind][1]
-        if frame.kind == "pass" and counted:
+        if frame.kind == "pass" and counted and not self.signals.muted:
             progress.step += steps
-            progress.passes.add("train")
         if frame.kind == "predict":
             given = frame.outputs if outputs is None else outputs
             frame.outputs = None
@@ -318,8 +309,18 @@ class Driver:
             self.signals.fire(name, frame.batch, frame.logs)
 
     def drop_batch(self) -> None:
-        """Forget a batch that the trainer began and will never end; nothing is made up for it."""
+        """Forget a batch that the trainer began and will never end, if there is one; nothing is made up for it."""
         self.stack[-1].in_batch = False
+
+    def count_steps(self, steps: int) -> None:
+        """Count finished batches whose ends the trainer does not tell of."""
+        if steps > 0 and not self.signals.muted:
+            self.progress.step += steps
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the run is open, and nothing in it."""
+        return len(self.stack) == 1
 
     def batch_logs(self) -> Logs:
         """The innermost batch's own values."""
@@ -340,7 +341,7 @@ class Driver:
         """Have no further training batch begin in this epoch."""
         self.run.need("end_epoch", "run.end_epoch()")
         if not any(frame.kind == "epoch" for frame in self.stack):
-            raise errors.LoopError("run.end_epoch(): no epoch is running")
+            raise errors.LoopError("run.end_epoch(): no epoch is running. Ask for it between its begin and its end.")
         self.progress.halt = True
 
     # State
@@ -348,6 +349,8 @@ class Driver:
     def state_dict(self) -> dict[str, Any]:
         """As ``Run.state_dict``."""
         at = self.stack[-1].kind if self.stack else "nothing"
+        if self._unfinished and at in checkpoint.BETWEEN_EPOCHS:
+            at = "epoch"  # which a pause or an exception cut short
         return checkpoint.collect(self.run, self.progress, self.trainable, self.bus, at)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -355,8 +358,3 @@ class Driver:
         if self.life == "open":
             raise errors.LoopError("load_state_dict(): training has begun. Load before it, as with resume=state.")
         checkpoint.restore(state, self.run, self.progress, self.trainable, self.bus)
-
-
-def _say(listener: Listener, error: BaseException) -> None:
-    message = f"{listener.who} raised {type(error).__name__}: {error} (the first exception is raised on)"
-    warnings.warn(message, RuntimeWarning, stacklevel=3)

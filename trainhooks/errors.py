@@ -69,8 +69,10 @@ class FrameworkNotInstalledError(TrainhooksError, ImportError):
     """An adapter's framework is not installed."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like ``name``, or None when none is near."""
+def nearest(name: object, known: Iterable[str]) -> str | None:
+    """The known name most like ``name``, or None when none is near; what is no string is like no name."""
+    if not isinstance(name, str):
+        return None
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return found[0] if found else None
 
@@ -80,13 +82,13 @@ def listing(names: Iterable[str]) -> str:
     return ", ".join(map(repr, names)) or "nothing"
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: object, known: Iterable[str]) -> str:
     """`` Did you mean 'x'?`` with its leading space, or an empty string."""
     near = nearest(name, known)
     return f" Did you mean {near!r}?" if near else ""
 
 
-def unknown_event(who: str, name: str, known: Sequence[str]) -> UnknownEventError:
+def unknown_event(who: str, name: object, known: Sequence[str]) -> UnknownEventError:
     return UnknownEventError(
         f"{who}: there is no event {name!r}.{did_you_mean(name, known) or f' There are {listing(known)}.'}"
     )
@@ -117,6 +119,12 @@ def coroutine_hook(who: str, event: str) -> RegistrationError:
     return RegistrationError(f"{who}: a hook of {event!r} is called, never awaited. Make it a plain function.")
 
 
+def generator_hook(who: str, event: str) -> RegistrationError:
+    return RegistrationError(
+        f"{who}: a hook of {event!r} is called, never iterated, so that what holds a yield would not run. Take it out."
+    )
+
+
 def no_signature(who: str, event: str, known: Sequence[str]) -> RegistrationError:
     return RegistrationError(
         f"{who}: its arguments cannot be read. Wrap it in a function that takes any of {listing(known)}."
@@ -125,6 +133,17 @@ def no_signature(who: str, event: str, known: Sequence[str]) -> RegistrationErro
 
 def not_callable(who: str, event: str) -> RegistrationError:
     return RegistrationError(f"{who}: a hook of {event!r} must be callable.")
+
+
+def not_a_filter(who: str, value: object) -> RegistrationError:
+    hint = " A function goes into a second pair of brackets: on(event)(function)." if callable(value) else ""
+    return RegistrationError(
+        f"{who}: {value!r} is no filter. There are every(...), once(...), between(...), when(...).{hint}"
+    )
+
+
+def added_twice(who: str) -> RegistrationError:
+    return RegistrationError(f"{who} was added twice: the same object is here already. Make a second one to have two.")
 
 
 def not_a_callback(value: object) -> RegistrationError:
@@ -136,26 +155,33 @@ def not_a_callback(value: object) -> RegistrationError:
     return RegistrationError(f"{value!r} is not a trainhooks.Callback.{hint} For a plain function there is on(event).")
 
 
-def unknown_need(who: str, need: str, known: Sequence[str]) -> RegistrationError:
+def unknown_need(who: str, need: object, known: Sequence[str]) -> RegistrationError:
     return RegistrationError(
         f"{who}.requires: there is no capability {need!r}.{did_you_mean(need, known)} There are {listing(known)}."
     )
 
 
 def unknown_setting(who: str, setting: str, value: object, known: Sequence[str]) -> RegistrationError:
-    near = did_you_mean(value, known) if isinstance(value, str) else ""
-    return RegistrationError(f"{who}.{setting}={value!r}: it is one of {listing(known)}.{near}")
+    return RegistrationError(f"{who}.{setting}={value!r}: it is one of {listing(known)}.{did_you_mean(value, known)}")
 
 
 def lacking(who: str, need: str, reason: str) -> CapabilityError:
     return CapabilityError(f"{who} needs {need!r}, which this trainer lacks: {reason}")
 
 
-def needs_a_run(who: str, event: str) -> RegistrationError:
+def needs_a_run(who: str, event: str, what: str = "it asks for 'run'") -> RegistrationError:
     return RegistrationError(
-        f"{who}: a hook of {event!r} asks for 'run', and this bus has none. Use trainhooks.LoopRun(callbacks=[...]), "
-        "or EventBus(run=...)."
+        f"{who}: as a hook of {event!r} {what}, and this bus has no run. Use trainhooks.LoopRun(callbacks=[...])."
     )
+
+
+def emit_arguments(event: str, missing: Sequence[str], unknown: Sequence[str], known: Sequence[str]) -> TypeError:
+    """A plain TypeError, as from any call with other arguments than the function has."""
+    wrong = [f"is given no {listing(missing)}"] if missing else []
+    if unknown:
+        wrong.append(f"has no argument {listing(unknown)}")
+    near = did_you_mean(unknown[0], missing) if unknown else ""
+    return TypeError(f"emit({event!r}): it {' and '.join(wrong)}. Its arguments are {listing(known)}.{near}")
 
 
 def already_attached(who: str) -> LoopError:
@@ -169,6 +195,13 @@ def missing_metric(who: str, name: str, known: Sequence[str], remedy: str = "") 
     near = did_you_mean(name, known)
     there = f"There are {listing(known)}." if known else "There are none."
     return MissingMetricError(f"{who}: no metric {name!r}. {there}{near}{f' {remedy}' if remedy else ''}")
+
+
+def unmet_monitor(what: str, name: str, known: Sequence[str], strict: bool) -> MissingMetricError:
+    """A watched metric that was due and is not there; ``what`` says who watches it and when it was due."""
+    there = f"There are {listing(known)}." if known else "There are none."
+    remedy = " (strict=False warns instead.)" if strict else ""
+    return MissingMetricError(f"{what} {there}{did_you_mean(name, known)}{remedy}")
 
 
 def no_adapter(target: object, known: Sequence[str]) -> NoAdapterError:

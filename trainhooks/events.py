@@ -26,6 +26,7 @@ class Event:
 
     @property
     def hook(self) -> str:
+        """The name of the method that listens to it."""
         return f"on_{self.name}"
 
     @property
@@ -112,11 +113,12 @@ class Grammar:
 
     Args:
         paused: the run is known to end in a pause, so that ``teardown`` may come while scopes are open.
+        drops_batches: the trainer may begin a batch and never end it (Keras does, when data runs out).
     """
 
-    def __init__(self, *, paused: bool = False) -> None:
+    def __init__(self, *, paused: bool = False, drops_batches: bool = False) -> None:
         self.stack: list[str] = []
-        self.paused = paused
+        self.paused, self.drops_batches = paused, drops_batches
         self.failed = False
         self.over = False
 
@@ -134,6 +136,11 @@ class Grammar:
             return
         if self.over or self.failed:
             raise GrammarError(f"{name!r} after {'teardown' if self.over else 'exception'!r}")
+        scope = _BEGINS.get(name) or _ENDS.get(name)
+        if self.drops_batches and scope and self.stack and self.stack[-1].endswith("_batch"):
+            within = scope.parents if name in _BEGINS else (scope.name,)
+            if self.stack[-1] not in within:
+                self.stack.pop()
         top = self.stack[-1] if self.stack else None
         if name == "exception":
             self.failed = True

@@ -8,20 +8,25 @@ A filter is a value. As a decorator it marks a method of a callback; as an argum
     @run.on("train_batch_end", every(steps=100))
     def show(run): ...
 
-Several on one hook must all be due. What a filter must remember lives in its gate, of which each registration makes
-one, so that one callback class may serve many runs.
+Several on one hook must all be due. None of them is used up before the hook is called: with
+``when(lambda run: run.epoch > 4)`` beside it, ``every(steps=100)`` and ``once(step=100)`` stay due until that holds.
+So their order changes nothing but which is asked first; a costly predicate goes last.
+
+What a filter must remember lives in its gate, of which each registration makes one, so that one callback class may
+serve many runs.
 """
 
 from __future__ import annotations
 
 import difflib
-import time
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
+from . import gates
+
 if TYPE_CHECKING:
-    from .progress import Progress
     from .run import Run
 
 Hook = TypeVar("Hook", bound=Callable[..., Any])
@@ -31,35 +36,18 @@ MARK: Final = "__trainhooks_filters__"
 _COUNTS: Final = {"steps": "step", "optimizer_steps": "optimizer_step", "epochs": "epochs_done"}
 
 
-class Gate:
-    """A filter at work for one registered hook.
-
-    ``source`` is the condition as the compiled dispatcher writes it, with ``{g}`` for the gate; it must hold whenever
-    ``due`` would, and is there to spare the call where a look at ``progress`` settles it.
-    """
-
-    __slots__ = ()
-    source = "{g}.due(progress, run)"
-
-    def due(self, progress: Progress, run: Run) -> bool:
-        raise NotImplementedError
-
-    def state(self) -> Any:
-        """What must survive a resume, JSON-able; None when there is nothing."""
-        return None
-
-    def load(self, state: Any) -> None:
-        """Take back what ``state`` gave."""
-
-
 @dataclass(frozen=True)
 class Filter:
     """Base of the filters. Calling one with a function marks that function and returns it."""
 
     def __call__(self, hook: Hook) -> Hook:
-        if not callable(hook):
+        if isinstance(hook, type) or not (callable(hook) or isinstance(hook, classmethod)):
             raise TypeError(f"{self}: it decorates a hook, and {hook!r} is none")
-        setattr(hook, MARK, (self, *getattr(hook, MARK, ())))
+        marked = hook.__func__ if isinstance(hook, (staticmethod, classmethod)) else hook
+        try:
+            setattr(marked, MARK, (self, *getattr(marked, MARK, ())))
+        except AttributeError:  # a builtin, or a bound method, whose function is not this hook's alone
+            raise TypeError(f"{self}: {hook!r} cannot be marked. Register it with on(event, {self}).") from None
         return hook
 
     @property
@@ -67,90 +55,14 @@ class Filter:
         """The capabilities it relies on; ``"run"`` stands for a run's own counts."""
         return frozenset()
 
-    def gate(self) -> Gate:
-        """A fresh gate, for one registration."""
+    @property
+    def kind(self) -> str:
+        """What its gate's state means: a gate takes back the state of its own kind only."""
         raise NotImplementedError
 
-
-class _EveryCount(Gate):
-    __slots__ = ("count", "n", "next", "source")
-
-    def __init__(self, count: str, n: int) -> None:
-        self.count, self.n, self.next = count, n, n
-        self.source = f"progress.{count} >= {{g}}.next and {{g}}.due(progress, run)"
-
-    def due(self, progress: Progress, run: Run) -> bool:
-        count: int = getattr(progress, self.count)
-        if count < self.next:
-            return False
-        self.next = (count // self.n + 1) * self.n
-        return True
-
-    def state(self) -> Any:
-        return self.next
-
-    def load(self, state: Any) -> None:
-        self.next = int(state)
-
-
-class _EverySeconds(Gate):
-    __slots__ = ("last", "seconds")
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds, self.last = seconds, time.monotonic()
-
-    def due(self, progress: Progress, run: Run) -> bool:
-        now = time.monotonic()
-        if now - self.last < self.seconds:
-            return False
-        self.last = now
-        return True
-
-    def state(self) -> Any:
-        return time.monotonic() - self.last
-
-    def load(self, state: Any) -> None:
-        self.last = time.monotonic() - float(state)
-
-
-class _Once(Gate):
-    __slots__ = ("at", "count", "done")
-
-    def __init__(self, count: str, at: int) -> None:
-        self.count, self.at, self.done = count, at, False
-
-    def due(self, progress: Progress, run: Run) -> bool:
-        if self.done or (self.count and getattr(progress, self.count) < self.at):
-            return False
-        self.done = True
-        return True
-
-    def state(self) -> Any:
-        return self.done
-
-    def load(self, state: Any) -> None:
-        self.done = bool(state)
-
-
-class _Between(Gate):
-    __slots__ = ("count", "first", "last")
-
-    def __init__(self, count: str, first: int, last: int | None) -> None:
-        self.count, self.first, self.last = count, first, last
-
-    def due(self, progress: Progress, run: Run) -> bool:
-        count: int = getattr(progress, self.count)
-        return self.first <= count and (self.last is None or count < self.last)
-
-
-class _When(Gate):
-    __slots__ = ("predicate",)
-
-    def __init__(self, predicate: Callable[[Run], object]) -> None:
-        self.predicate = predicate
-
-    def due(self, progress: Progress, run: Run) -> bool:
-        return bool(self.predicate(run))
+    def gate(self) -> gates.Gate:
+        """A fresh gate, for one registration."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -159,7 +71,11 @@ class _Every(Filter):
     n: float
 
     def __str__(self) -> str:
-        return f"every({self.unit}={self.n:g})"
+        return f"every({self.unit}={self.n})"
+
+    @property
+    def kind(self) -> str:
+        return f"every {self.unit}"
 
     @property
     def needs(self) -> frozenset[str]:
@@ -167,10 +83,10 @@ class _Every(Filter):
             return frozenset({"run", "optimizer_step"})
         return frozenset() if self.unit == "seconds" else frozenset({"run"})
 
-    def gate(self) -> Gate:
+    def gate(self) -> gates.Gate:
         if self.unit == "seconds":
-            return _EverySeconds(self.n)
-        return _EveryCount(_COUNTS[self.unit], int(self.n))
+            return gates.EverySeconds(self.n)
+        return gates.EveryCount(_COUNTS[self.unit], int(self.n))
 
 
 @dataclass(frozen=True)
@@ -182,11 +98,15 @@ class _OnceFilter(Filter):
         return f"once({self.unit}={self.at})" if self.unit else "once()"
 
     @property
+    def kind(self) -> str:
+        return f"once {self.unit}"
+
+    @property
     def needs(self) -> frozenset[str]:
         return frozenset({"run"}) if self.unit else frozenset()
 
-    def gate(self) -> Gate:
-        return _Once(self.unit, self.at)
+    def gate(self) -> gates.Gate:
+        return gates.Once(self.unit, self.at)
 
 
 @dataclass(frozen=True)
@@ -199,11 +119,15 @@ class _BetweenFilter(Filter):
         return f"between({self.unit}=({self.first}, {self.last}))"
 
     @property
+    def kind(self) -> str:
+        return f"between {self.unit}"
+
+    @property
     def needs(self) -> frozenset[str]:
         return frozenset({"run"})
 
-    def gate(self) -> Gate:
-        return _Between({"steps": "step", "epochs": "epoch"}[self.unit], self.first, self.last)
+    def gate(self) -> gates.Gate:
+        return gates.Between({"steps": "step", "epochs": "epoch"}[self.unit], self.first, self.last)
 
 
 @dataclass(frozen=True)
@@ -214,11 +138,15 @@ class _WhenFilter(Filter):
         return f"when({getattr(self.predicate, '__qualname__', self.predicate)})"
 
     @property
+    def kind(self) -> str:
+        return "when"
+
+    @property
     def needs(self) -> frozenset[str]:
         return frozenset({"run"})
 
-    def gate(self) -> Gate:
-        return _When(self.predicate)
+    def gate(self) -> gates.Gate:
+        return gates.When(self.predicate)
 
 
 def every(
@@ -244,11 +172,13 @@ def every(
     given = {"steps": steps, "optimizer_steps": optimizer_steps, "epochs": epochs, "seconds": seconds}
     unit, n = _one_unit("every", given, unknown)
     if unit == "seconds":
-        if not (isinstance(n, (int, float)) and 0 < n < float("inf")):
+        if isinstance(n, bool) or not (isinstance(n, (int, float)) and 0 < n < float("inf")):
             raise ValueError(f"every(seconds={n!r}): a number of seconds above 0")
-    elif isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        return _Every(unit, n)
+    count = _whole(n)
+    if count is None or count < 1:
         raise ValueError(f"every({unit}={n!r}): a whole number, at least 1")
-    return _Every(unit, n)
+    return _Every(unit, count)
 
 
 def once(*, step: int | None = None, epoch: int | None = None, **unknown: NoReturn) -> Filter:
@@ -264,9 +194,10 @@ def once(*, step: int | None = None, epoch: int | None = None, **unknown: NoRetu
     if step is None and epoch is None and not unknown:
         return _OnceFilter("", 0)
     unit, at = _one_unit("once", given, unknown)
-    if isinstance(at, bool) or not isinstance(at, int) or at < 0:
+    count = _whole(at)
+    if count is None or count < 0:
         raise ValueError(f"once({unit}={at!r}): a whole number, at least 0")
-    return _OnceFilter(unit, at)
+    return _OnceFilter(unit, count)
 
 
 def between(
@@ -284,13 +215,25 @@ def between(
     """
     unit, bounds = _one_unit("between", {"steps": steps, "epochs": epochs}, unknown)
     try:
-        first, last = bounds
-        empty = not (first >= 0 and (last is None or first < last))
+        low, high = bounds
     except (TypeError, ValueError):
-        empty = True
-    if empty:
-        raise ValueError(f"between({unit}={bounds!r}): a pair (first, last) with 0 <= first < last, or last None")
+        low = high = "no pair"
+    first, last = _whole(low), _whole(high)
+    if first is None or first < 0 or (high is not None and (last is None or last <= first)):
+        raise ValueError(
+            f"between({unit}={bounds!r}): a pair (first, last) of whole numbers with 0 <= first < last, or last None"
+        )
     return _BetweenFilter(unit, first, last)
+
+
+def _whole(value: Any) -> int | None:
+    """A whole number of any type as an int; None for anything else, booleans included."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
 
 
 def when(predicate: Callable[[Run], object]) -> Filter:

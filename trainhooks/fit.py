@@ -149,8 +149,10 @@ def _batches(data: Any, batch_size: int, rng: np.random.Generator | None = None)
 
 
 def _size(batch: Any) -> int:
-    """Rows in a batch; 1 where it has none that can be counted."""
+    """Rows in a batch, by its first array; 1 where it has none that can be counted."""
     first = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
+    if isinstance(first, Mapping) and first:
+        first = next(iter(first.values()))
     try:
         return len(first)
     except TypeError:

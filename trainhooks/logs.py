@@ -15,6 +15,10 @@ from .errors import MetricValueError, missing_metric
 _Kind = Literal["number", "item", "numpy", "tensor", "async"]
 _KINDS: Final[dict[type, _Kind]] = {float: "number", int: "number", bool: "number"}
 
+_INFINITY: Final = float("inf")
+_REAL: Final = ("f", "i", "u", "b", "V")
+"""The kinds of dtype that are real numbers; numpy calls bfloat16 and its like V."""
+
 _FOLD_TENSORS: Final = 4096
 """Additions into one float32 sum on the device before it is put aside: beyond, rounding would begin to show."""
 _FOLD_ASYNC: Final = 512
@@ -60,9 +64,11 @@ class Mean:
 
         Raises:
             MetricValueError: it is not one real number.
-            ValueError: ``n`` is negative or NaN.
+            ValueError: ``n`` is negative, NaN, infinite or no number.
         """
-        if not n >= 0:
+        if type(n) is not int and type(n) is not float:
+            n = _weight(n)
+        if not 0 <= n < _INFINITY:
             raise ValueError(f"n={n!r}: the weight of a value is a number of samples, at least 0")
         if type(value) is not float:
             cls = type(value)
@@ -74,7 +80,7 @@ class Mean:
                     raise _refused(value) from None
                 kind = _KINDS[cls] = found
             if kind == "tensor" and not value.is_cpu:
-                return self._add_tensor(_scaled(value, n), n)
+                return self._add_tensor(value, n)
             if kind == "async":
                 return self._add_async(value, n)
             value = _READ[kind](value)
@@ -85,13 +91,19 @@ class Mean:
     def value(self) -> float:
         """The mean so far; this is what copies a device's value to the host. NaN before the first value."""
         if self._tensors or self._async:  # taken into the host's sum, so that a second read copies nothing
-            self.total += sum(float(partial.item()) for partial in self._tensors or ())
-            self.total += sum(_read_item(value) * n for value, n in self._async or ())
+            late = sum(_read_item(partial) for partial in self._tensors or ())
+            late += sum(_read_item(value) * n for value, n in self._async or ())
+            self.total += late
             self._tensors = self._async = None
             self._additions = 0
         return self.total / self.weight if self.weight else float("nan")
 
-    def _add_tensor(self, scaled: Any, n: float) -> Mean:
+    def _add_tensor(self, tensor: Any, n: float) -> Mean:
+        scaled = _scaled(tensor, n or 1)
+        alone = self.__class__()
+        alone._tensors, alone.weight = [scaled], n or 1
+        if not n:  # not even a NaN counts
+            return alone
         if self._tensors is None:
             self._tensors = [scaled]
         elif self._additions % _FOLD_TENSORS == 0:
@@ -100,13 +112,15 @@ class Mean:
             self._tensors[-1] = self._tensors[-1] + scaled
         self._additions += 1
         self.weight += n
-        alone = self.__class__()
-        alone._tensors, alone.weight = [scaled], n
         return alone
 
     def _add_async(self, value: Any, n: float) -> Mean:
-        if value.size != 1:
+        if value.size != 1 or getattr(value.dtype, "kind", None) not in _REAL:
             raise _refused(value)
+        alone = self.__class__()
+        alone._async, alone.weight = [(value, 1)], 1
+        if not n:
+            return alone
         if self._async is None:
             self._async = []
         elif len(self._async) >= _FOLD_ASYNC:
@@ -114,26 +128,41 @@ class Mean:
             self._async = []
         self._async.append((value, n))
         self.weight += n
-        alone = self.__class__()
-        alone._async, alone.weight = [(value, n)], n
         return alone
 
 
 def _scaled(tensor: Any, n: float) -> Any:
     """``tensor * n`` on its device: a float32 copy that nothing else can change, and outside any graph."""
+    if tensor.is_complex():  # float() would drop its imaginary part
+        raise _refused(tensor)
     try:
         return tensor.detach().float().reshape(()) * n
     except RuntimeError as error:
         raise _refused(tensor) from error
 
 
+def _weight(n: Any) -> float:
+    """A weight that came as a number of another type, as ``mask.sum()``: read, since counting needs it now."""
+    kind = _kind(type(n))
+    try:
+        return _READ[kind](n)  # type: ignore[index]  # a tracer or no number is no key
+    except (KeyError, MetricValueError):
+        raise ValueError(f"n={n!r}: the weight of a value is a number of samples, at least 0") from None
+
+
 def _read_number(value: Any) -> float:
-    return float(value)
+    try:
+        return float(value)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise _refused(value) from error
 
 
 def _read_item(value: Any) -> float:
     try:
-        return float(value.item())
+        number = value.item()
+        if isinstance(number, (str, bytes)):  # float() would read digits off it
+            raise TypeError(f"{number!r} is text")
+        return float(number)
     except (ValueError, TypeError, RuntimeError) as error:
         raise _refused(value) from error
 
@@ -150,6 +179,7 @@ _READ: Final[dict[_Kind, Callable[[Any], float]]] = {
     "item": _read_item,
     "numpy": _read_numpy,
     "tensor": _read_item,
+    "async": _read_item,
 }
 
 
@@ -207,6 +237,10 @@ class Logs(MutableMapping[str, Any]):
         except KeyError:
             raise missing_metric("logs", name, list(self.raw)) from None
         return value.value() if type(value) is Mean else value
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value now, or ``default``: no message is made for a key that is not there."""
+        return self[name] if name in self.raw else default
 
     def __setitem__(self, name: str, value: Any) -> None:
         self.raw[name] = value

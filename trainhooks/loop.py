@@ -14,17 +14,16 @@ there: late by the lines in between. A ``with`` that ends in an exception makes 
 
 from __future__ import annotations
 
-import functools
-import itertools
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from .callback import Callback
 from .driver import Driver
 from .errors import LoopError
 from .frames import Frame
+from .passes import Loop, batches, come_back, length_hint, length_of, limited
 from .run import Run
 from .trainable import Trainable
 from .world import World
@@ -48,24 +47,6 @@ else:
                 setattr(self.run, name, value)
             else:
                 object.__setattr__(self, name, value)
-
-
-class Loop(Generic[T]):
-    """What the verbs of a ``LoopRun`` give: iterate over it once, with ``for`` or anything that takes an iterable.
-
-    Args:
-        start: makes the generator.
-        length: of the loop where it is known; reading it raises TypeError otherwise, as ``len`` of an iterator does.
-    """
-
-    def __init__(self, start: Callable[[], Iterator[T]], length: Callable[[], int]) -> None:
-        self._start, self._length = start, length
-
-    def __iter__(self) -> Iterator[T]:
-        return self._start()
-
-    def __len__(self) -> int:
-        return self._length()
 
 
 class LoopRun(_Forwards):
@@ -129,6 +110,7 @@ class LoopRun(_Forwards):
         self._end(error)
 
     def _end(self, error: BaseException | None) -> None:
+        self._handled = None  # its traceback would keep alive whatever it went through
         if error is not None:
             self._driver.fail(error)
         self._driver.teardown()
@@ -158,7 +140,7 @@ class LoopRun(_Forwards):
         Raises:
             LoopError: outside an epoch, or inside another pass.
         """
-        return _over(self._train, "train", loader, limit)
+        return self._over("pass", "", "train", loader, limit)
 
     def test(self, loader: Iterable[T], *, name: str = "val", limit: int | None = None) -> Loop[T]:
         """One pass of validation, inside an epoch or a training batch, or alone.
@@ -173,7 +155,7 @@ class LoopRun(_Forwards):
         """
         if not isinstance(name, str) or not name or name == "train":
             raise ValueError(f"run.test(name={name!r}): a name such as 'val'; its metrics are called <name>_<metric>")
-        return _over(functools.partial(self._evaluate, "test", name), "test", loader, limit)
+        return self._over("test", name, "test", loader, limit)
 
     def predict(self, loader: Iterable[T], *, limit: int | None = None) -> Loop[T]:
         """One pass of prediction; hand the outputs on with ``run.log(outputs=...)``.
@@ -181,10 +163,12 @@ class LoopRun(_Forwards):
         Raises:
             LoopError: outside ``with``, or inside a validation.
         """
-        return _over(functools.partial(self._evaluate, "predict", ""), "predict", loader, limit)
+        return self._over("predict", "", "predict", loader, limit)
 
     def log(self, values: Mapping[str, Any] | None = None, /, *, n: float = 1, **metrics: Any) -> None:
         """Add metrics to the running means of the innermost open scope: an epoch, a validation, a prediction.
+
+        In an ``except`` or ``finally`` that is the scope it stands in, not one that the exception has left.
 
         Args:
             values: metrics whose names are no identifiers, as ``{"f1/macro": f1}``.
@@ -197,9 +181,13 @@ class LoopRun(_Forwards):
         """
         driver = self._driver
         frame = driver.stack[-1] if driver.stack else None
-        if frame is not None and frame.left and sys.exc_info()[1] is self._handled:
-            driver.settle()  # nothing is being handled: whoever left it did so by a break
-            frame = driver.stack[-1]
+        if frame is not None and frame.left:
+            if sys.exc_info()[1] is self._handled:
+                driver.settle()  # nothing is being handled: whoever left it did so by a break
+                frame = driver.stack[-1]
+            else:  # an except or a finally, that stands in the scope around what was left
+                around = driver.stack[driver.left_at() - 1]
+                frame = frame if around.logs is None else around
         if frame is None or frame.logs is None:
             raise LoopError(_LOG_OUTSIDE)
         if values is not None:
@@ -228,8 +216,7 @@ class LoopRun(_Forwards):
             ):
                 epoch = driver.open("epoch", epoch=progress.epochs_done)
                 yield progress.epoch
-                self._back(epoch, "run.epochs(...)")
-                driver.close_down(3)  # whatever was left in the epoch was a break
+                come_back(driver, epoch)  # whatever was left in the epoch was a break
                 driver.close("epoch")
             driver.close("train")
         finally:
@@ -237,51 +224,32 @@ class LoopRun(_Forwards):
             if epoch is not None:
                 epoch.left = True
 
-    def _train(self, loader: Iterable[T], limit: int | None) -> Iterator[T]:
-        driver, progress = self._driver, self._driver.progress
-        self._ready("train")
-        driver.signals.boundary()
-        if progress.halt or driver.signals.muted:
-            return
-        epoch = driver.stack[-1]
-        batch = epoch.batch + 1  # a second pass goes on counting
-        length = _length_hint(loader, limit)
-        progress.steps_per_epoch = None if length is None else batch + length
-        frame = driver.open("pass")
-        depth = len(driver.stack)
-        try:
-            for item in loader if limit is None else itertools.islice(loader, limit):
-                epoch.batch = batch
-                driver.batch_begin(batch)
-                yield item
-                self._back(frame, "run.train(...)")
-                if len(driver.stack) > depth:
-                    driver.close_down(depth)  # a validation that was left inside the batch
-                driver.batch_end()
-                if progress.halt:
-                    break
-                batch += 1
-            driver.close("pass")
-        finally:
-            frame.left = True
+    def _over(
+        self,
+        kind: Literal["pass", "test", "predict"],
+        name: str,
+        verb: str,
+        loader: Iterable[T],
+        limit: int | None,
+    ) -> Loop[T]:
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+            raise ValueError(f"run.{verb}(limit={limit!r}): a number of batches, at least 0")
+        return Loop(lambda: self._iterate(kind, name, loader, limit), lambda: length_of(loader, limit))
 
-    def _evaluate(
-        self, kind: Literal["test", "predict"], name: str, loader: Iterable[T], limit: int | None
+    def _iterate(
+        self, kind: Literal["pass", "test", "predict"], name: str, loader: Iterable[T], limit: int | None
     ) -> Iterator[T]:
         driver, progress = self._driver, self._driver.progress
-        self._ready(kind)
+        self._ready("train" if kind == "pass" else kind)
         driver.signals.boundary()
-        if driver.signals.muted:
+        if driver.signals.muted or (kind == "pass" and progress.halt):
             return
+        if kind == "pass":
+            length = length_hint(loader, limit)
+            progress.steps_per_epoch = None if length is None else driver.stack[-1].batch + 1 + length
         frame = driver.open(kind, name=name)
         try:
-            for batch, item in enumerate(loader if limit is None else itertools.islice(loader, limit)):
-                driver.batch_begin(batch)
-                yield item
-                self._back(frame, f"run.{kind}(...)")
-                driver.batch_end()
-                if progress.pause is not None:
-                    break
+            yield from batches(driver, frame, limited(loader, limit))
             driver.close(kind)
         finally:
             frame.left = True
@@ -296,36 +264,8 @@ class LoopRun(_Forwards):
         top = driver.stack[-1]
         allowed = {"epochs": ("run",), "train": ("epoch",)}.get(verb, ("run", "epoch", "pass"))
         if top.kind not in allowed:
-            inside = {"run": "no epoch", "train": "no epoch", "pass": "another run.train(...)"}.get(
-                top.kind, "run.epochs(...)" if top.kind == "epoch" else f"run.{top.kind}(...)"
-            )
-            raise LoopError(f"run.{verb}(...) inside {inside}.\n{_RIGHT}")
-
-    def _back(self, frame: Frame, what: str) -> None:
-        """The user's lines have run and ask for the next item: ``frame`` must still be open."""
-        if frame not in self._driver.stack:
-            raise LoopError(f"this {what} was left, and the loop around it has gone on since; it cannot be continued")
-
-
-def _over(
-    iterate: Callable[[Iterable[T], int | None], Iterator[T]], verb: str, loader: Iterable[T], limit: int | None
-) -> Loop[T]:
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
-        raise ValueError(f"run.{verb}(limit={limit!r}): a number of batches, at least 0")
-
-    def length() -> int:
-        whole = len(loader)  # type: ignore[arg-type]  # a TypeError is the right answer where it has none
-        return whole if limit is None else min(whole, limit)
-
-    return Loop(lambda: iterate(loader, limit), length)
-
-
-def _length_hint(loader: Iterable[Any], limit: int | None) -> int | None:
-    try:
-        length = len(loader)  # type: ignore[arg-type]
-    except TypeError:
-        return None
-    return length if limit is None else min(length, limit)
+            place = f"inside run.{_VERBS[top.kind]}(...)" if top.kind in _VERBS else "outside run.epochs(...)"
+            raise LoopError(f"run.{verb}(...) {place}.\n{_RIGHT}")
 
 
 def _left_of(total: int | None, done: int) -> int:
@@ -334,11 +274,13 @@ def _left_of(total: int | None, done: int) -> int:
     return max(total - done, 0)
 
 
-_RIGHT = """The loops of a run are nested like this:
+_VERBS: Final = {"train": "epochs", "epoch": "epochs", "pass": "train", "test": "test", "predict": "predict"}
+"""The verb that opened a scope, by the kind of the scope."""
+_RIGHT: Final = """The loops of a run are nested like this:
     with trainhooks.wrap(model, callbacks=[...]) as run:
         for epoch in run.epochs(10):
             for batch in run.train(train_loader):
                 ...
             for batch in run.test(val_loader):
                 ..."""
-_LOG_OUTSIDE = f"run.log(...): no epoch, validation or prediction is open to log into.\n{_RIGHT}"
+_LOG_OUTSIDE: Final = f"run.log(...): no epoch, validation or prediction is open to log into.\n{_RIGHT}"

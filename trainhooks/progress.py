@@ -42,6 +42,7 @@ class Progress:
         stop: the stop in force, of kind decision or fault.
         pause: the pause in force; it is acted on before ``stop``.
         held: decisions that wait for ``min_epochs``, by who asked.
+        left: the loop over the epochs was left before its end.
         halt: no further training batch is to begin in this epoch. The batch loop reads this one slot.
         attention: something was asked for that is to be looked at after the event in progress.
     """
@@ -51,8 +52,10 @@ class Progress:
         "batch",
         "epoch",
         "epochs_done",
+        "first_step",
         "halt",
         "held",
+        "left",
         "max_epochs",
         "min_epochs",
         "optimizer_step",
@@ -81,9 +84,12 @@ class Progress:
         self.pause: Stop | None = None
         self.held: dict[str | None, Stop] = {}
         self.stop_told = False
+        self.left = False
         self.halt = self.attention = self.save_asked = False
+        self.first_step = 0
+        """The count of steps when this epoch began."""
         self.passes: set[str] = set()
-        """What ran in this epoch: ``"train"``, and the prefixes of its validations, as ``"val"``."""
+        """The validations that ran in this epoch, by their prefixes, as ``"val"``."""
         self.passes_seen: set[str] = {"val"}
         """Every validation prefix that this run has seen, and ``"val"``."""
 

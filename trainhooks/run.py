@@ -38,11 +38,12 @@ class Run:
     Attributes:
         history: a record for each epoch that ended; the ``History`` callback shows it.
         world: who else trains along.
+        lr_shares: the learning rates over the first group's, as they were when ``lr`` was first set; None until then.
     """
 
     def __init__(self, driver: Driver, progress: Progress, trainable: Trainable, world: World) -> None:
         self._driver, self._progress, self._trainable = driver, progress, trainable
-        self._shares: list[float] | None = None
+        self.lr_shares: list[float] | None = None
         self.world = world
         self.history: list[EpochRecord] = []
 
@@ -91,7 +92,8 @@ class Run:
     @property
     def passes(self) -> frozenset[str]:
         """What ran in this epoch so far: ``"train"``, and the names of its validations, as ``"val"``."""
-        return frozenset(self._progress.passes)
+        progress = self._progress
+        return frozenset(progress.passes | {"train"} if progress.step > progress.first_step else progress.passes)
 
     @property
     def validations(self) -> frozenset[str]:
@@ -149,10 +151,10 @@ class Run:
     @lr.setter
     def lr(self, value: float) -> None:
         lr = _checked_lr(value)
-        if self._shares is None:
+        if self.lr_shares is None:
             first = self._trainable.get_lrs()
-            self._shares = [one / first[0] if first[0] else 1.0 for one in first]
-        self._trainable.set_lrs([lr * share for share in self._shares])
+            self.lr_shares = [one / first[0] if first[0] else 1.0 for one in first]
+        self._trainable.set_lrs([lr * share for share in self.lr_shares])
 
     @property
     def lrs(self) -> list[float]:
@@ -191,14 +193,14 @@ class Run:
             kind: ``"decision"`` ends the batches, lets the epoch's validation run, and ends the epoch and training;
                 ``"fault"`` does the same, and backups survive it; ``"pause"`` ends at the next batch boundary of any
                 phase without ending epoch or training, to go on later as if nothing had been.
-            source: who asks, a callback or a name.
+            source: who asks: a callback, which is then called by the key of its state, or a name.
         """
-        name = source if source is None or isinstance(source, str) else type(source).__name__
+        name = self._driver.name_of(source)
         self._progress.ask_stop(Stop(kind, str(reason), name))
 
     def withdraw_stop(self, source: Callback | str | None) -> None:
         """Take back a decision that is still held because of ``min_epochs``; one in force stays."""
-        name = source if source is None or isinstance(source, str) else type(source).__name__
+        name = self._driver.name_of(source)
         self._progress.held.pop(name, None)
 
     def end_epoch(self) -> None:
@@ -222,6 +224,11 @@ class Run:
     def should_stop(self) -> bool:
         """Whether a stop is in force."""
         return self._progress.should_stop
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether this epoch, or training, ends before its time: a stop is in force, or the loop was left."""
+        return self._progress.should_stop or self._progress.left
 
     @property
     def stop_reason(self) -> str | None:
@@ -280,6 +287,10 @@ class Run:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what ``state_dict`` gave, before training begins."""
         self._driver.load_state_dict(state)
+
+    def can(self, capability: str) -> bool:
+        """Whether the trainer has ``capability``, as ``"lr"``; what cannot be done without goes into ``requires``."""
+        return self._trainable.missing(capability) is None
 
     def need(self, capability: str, who: str) -> None:
         """Raise the error that says what to change where the trainer lacks ``capability``.

@@ -19,7 +19,7 @@ class Signals:
     """What one run fires.
 
     Attributes:
-        muted: a pause was taken; nothing is fired any more but ``exception`` and ``teardown``.
+        muted: a pause was taken; nothing is counted, saved or fired any more but ``exception`` and ``teardown``.
     """
 
     def __init__(self, run: Run, progress: Progress, bus: EventBus) -> None:
@@ -45,6 +45,8 @@ class Signals:
             save: whether the state is whole here, so that it can be saved; a save asked in validation waits anyway.
         """
         progress = self.progress
+        if self.muted:
+            return  # what is to be gone on from was saved when the pause was taken
         while True:
             progress.attention = False
             asked = progress.pause or progress.stop
@@ -54,8 +56,9 @@ class Signals:
             elif progress.save_asked and save and progress.phase not in ("test", "predict"):
                 self._save()
             elif not progress.attention:
-                progress.attention = progress.save_asked  # looked at again after the next event
-                return
+                if progress.save_asked:
+                    progress.attention = True  # looked at again after the next event
+                return  # without writing False: a signal may have asked for something since
 
     def boundary(self) -> None:
         """Between two batches or scopes: where a pause was asked for, take it here."""
@@ -67,7 +70,9 @@ class Signals:
     def ask_save(self) -> None:
         """Ask for a save after this event."""
         if not self._savers():
-            raise CapabilityError("run.save(): no attached callback writes checkpoints (one that defines save(run))")
+            raise CapabilityError(
+                "run.save(): no attached callback writes checkpoints (one that defines save(run)). Attach one."
+            )
         self.progress.save_asked = self.progress.attention = True
 
     def emit(self, event: str, arguments: dict[str, Any]) -> None:

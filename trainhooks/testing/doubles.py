@@ -48,6 +48,7 @@ class StopAt(Do):
         kind: StopKind = "decision",
         reason: str = "asked for",
     ) -> None:
+        self.kind = kind
         if step is not None:
             event, nth = "train_batch_end", step - 1
         super().__init__(event, lambda run: run.stop(reason, kind=kind, source=self), nth)

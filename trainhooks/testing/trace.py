@@ -12,7 +12,7 @@ from ..dispatch import Listener
 from ..events import EVENTS, SCOPES, Event, Grammar
 
 _BEGINS = {scope.begin: scope.name for scope in SCOPES.values() if scope.name != "run"}
-_ENDS = {scope.end for scope in SCOPES.values() if scope.name != "run"}
+_ENDS = {scope.end: scope.name for scope in SCOPES.values() if scope.name != "run"}
 
 
 class Trace(Callback):
@@ -32,6 +32,8 @@ class Trace(Callback):
     def __init__(self, *, values: bool = False, optimizer_steps: bool = False, batches: bool = True) -> None:
         self.values, self.optimizer_steps, self.batches = values, optimizer_steps, batches
         self.events: list[tuple[str, dict[str, Any]]] = []
+        self._paused: list[bool] = []
+        """For each run that is over, whether it ended in a pause."""
 
     @property
     def names(self) -> list[str]:
@@ -46,23 +48,29 @@ class Trace(Callback):
                 continue
             yield Listener(event, self._recorder(event), f"Trace.{event.hook}", phase=self.phase, owner=self)
 
-    def check_grammar(self) -> None:
+    def check_grammar(self, *, drops_batches: bool = False) -> None:
         """Hold the recorded events of each run against the grammar.
+
+        Args:
+            drops_batches: the trainer may begin a batch and never end it.
 
         Raises:
             GrammarError: an event came where it has no place, or a run had no ``teardown``.
         """
         run: list[str] = []
+        paused = iter(self._paused)
         for name in self.names:
             run.append(name)
             if name == "teardown":
-                Grammar(paused=self.was_paused).check(run)
+                Grammar(paused=next(paused), drops_batches=drops_batches).check(run)
                 run = []
         if run:
-            Grammar().check(run)
+            Grammar(drops_batches=drops_batches).check(run)
 
-    was_paused: bool = False
-    """Whether the last run ended in a pause."""
+    @property
+    def was_paused(self) -> bool:
+        """Whether the last run ended in a pause."""
+        return bool(self._paused) and self._paused[-1]
 
     def outline(self) -> str:
         """The run as one line, as ``setup train[ epoch0[ batch0[] stop ] ] teardown``.
@@ -70,13 +78,15 @@ class Trace(Callback):
         ``[`` follows what began, ``]`` stands for its end; what never ended has no ``]``.
         """
         words: list[str] = []
+        last = ""
         for name, arguments in self.events:
             if name in _BEGINS:
                 scope = _BEGINS[name]
                 number = arguments.get("epoch", arguments.get("batch", ""))
                 words.append(f"{'batch' if scope.endswith('_batch') else scope}{number}[")
+                last = scope
             elif name in _ENDS:
-                if words[-1].endswith("["):
+                if words and words[-1].endswith("[") and last == _ENDS[name]:
                     words[-1] += "]"
                 else:
                     words.append("]")
@@ -93,8 +103,8 @@ class Trace(Callback):
                 logs = kept.pop("logs")
                 if self.values:
                     kept["logs"] = dict(logs or {})
-            if event.name == "teardown" and self.run is not None:
-                self.was_paused = self.run.outcome == "paused"
+            if event.name == "teardown":
+                self._paused.append(self.run is not None and self.run.outcome == "paused")
             self.events.append((event.name, kept))
 
         named = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]

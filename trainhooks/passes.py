@@ -1,0 +1,109 @@
+"""The batches of one pass: the generator under ``run.train``, ``run.test`` and ``run.predict``.
+
+It runs between any two batches of a user's loop, so it does in line what ``Driver.batch_begin`` and ``batch_end`` do
+for adapters: a batch that nobody listens to costs it a few reads of slots, and no call.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, TypeVar
+
+from .driver import Driver
+from .errors import LoopError
+from .frames import BATCH_EVENTS, Frame
+
+T = TypeVar("T")
+
+
+def batches(driver: Driver, frame: Frame, items: Iterable[T]) -> Iterator[T]:
+    """Yield ``items`` as the batches of ``frame``, with their events.
+
+    Training ends where a stop or ``end_epoch`` was asked for, any pass where a pause was.
+    """
+    progress, signals, stack, calls = driver.progress, driver.signals, driver.stack, driver.bus.calls
+    begin, end = BATCH_EVENTS[frame.kind]
+    trains, logs = frame.kind == "pass", frame.logs
+    batch = frame.batch
+    if progress.halt and (trains or progress.pause is not None):
+        return
+    for item in items:
+        if progress.halt and (trains or progress.pause is not None):
+            break  # asked for while the item was fetched
+        frame.batch = progress.batch = batch = batch + 1
+        frame.in_batch = True
+        if (call := calls[begin]) is not None and not signals.muted:
+            call(batch, logs)
+        if progress.attention:
+            signals.attend()
+        yield item
+        if not stack or stack[-1] is not frame:
+            come_back(driver, frame)
+        if not trains:
+            driver.batch_end()
+        else:
+            frame.in_batch = False
+            if not signals.muted:
+                progress.step += 1
+                if (call := calls[end]) is not None:
+                    call(batch, logs)
+                if progress.attention:
+                    signals.attend()
+        if progress.halt and (trains or progress.pause is not None):
+            break
+
+
+def come_back(driver: Driver, frame: Frame) -> None:
+    """A loop's next turn: what was left inside ``frame`` was a break, and ends.
+
+    Raises:
+        LoopError: ``frame`` itself was left, and is closed.
+    """
+    if frame not in driver.stack:
+        verb = {"pass": "train", "epoch": "epochs"}.get(frame.kind, frame.kind)
+        raise LoopError(
+            f"this run.{verb}(...) was left, and the loop around it has gone on since; it cannot be continued"
+        )
+    driver.close_down(driver.stack.index(frame) + 1)
+
+
+class Loop(Generic[T]):
+    """What the verbs of a ``LoopRun`` give: iterate over it once, with ``for`` or anything that takes an iterable.
+
+    Args:
+        start: makes the generator.
+        length: of the loop where it is known; reading it raises TypeError otherwise, as ``len`` of an iterator does.
+    """
+
+    def __init__(self, start: Callable[[], Iterator[T]], length: Callable[[], int]) -> None:
+        self._start, self._length = start, length
+
+    def __iter__(self) -> Iterator[T]:
+        return self._start()
+
+    def __len__(self) -> int:
+        return self._length()
+
+
+def limited(loader: Iterable[T], limit: int | None) -> Iterable[T]:
+    """At most ``limit`` items of ``loader``; no more are drawn."""
+    return loader if limit is None else itertools.islice(loader, limit)
+
+
+def length_of(loader: Iterable[Any], limit: int | None) -> int:
+    """How many items that is.
+
+    Raises:
+        TypeError: the loader does not know.
+    """
+    length = len(loader)  # type: ignore[arg-type]
+    return length if limit is None else min(length, limit)
+
+
+def length_hint(loader: Iterable[Any], limit: int | None) -> int | None:
+    """How many items that is, or None where the loader does not know."""
+    try:
+        return length_of(loader, limit)
+    except TypeError:
+        return None
