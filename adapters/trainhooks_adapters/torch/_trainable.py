@@ -1,0 +1,159 @@
+"""TorchTrainable: a PyTorch module and its optimizers, behind verbs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from warnings import warn
+
+import trainhooks
+from trainhooks import errors
+
+from ._weights import Array, check, import_torch, plain_names, tensors_of, to_numpy, to_torch
+
+if TYPE_CHECKING:
+    import torch
+
+
+class TorchTrainable(trainhooks.Trainable):
+    """A module and its optimizers, behind verbs; for the arguments see ``wrap``.
+
+    Weights of a dtype that numpy lacks (bfloat16, float8) are arrays of ``ml_dtypes`` where that is installed, and of
+    float32, which holds their values exactly, where it is not. They are taken back from any dtype that can be cast;
+    an integer, as BatchNorm's count of batches, takes whole numbers alone. Entries of the state that are no tensors,
+    and a module's ``_extra_state``, are no weights; a snapshot has them.
+    """
+
+    framework = "torch"
+
+    def __init__(self, model: torch.nn.Module, optimizer: Any = None) -> None:
+        nn = import_torch().nn
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"wrap({model!r}): a torch.nn.Module is needed.{_class_hint(model)}")
+        self.model, self.optimizer = model, optimizer
+        self._optimizers = _optimizers(optimizer)
+        self._warned = False
+
+    def missing(self, need: str) -> str | None:
+        if need in ("lr", "optimizer_step") and not self._optimizers:
+            return "it was given no optimizer. Use trainhooks.wrap(model, optimizer=optimizer)."
+        if need == "lr" and not all("lr" in group for group in self._groups()):
+            return "its optimizer has a parameter group without 'lr'."
+        return super().missing(need)
+
+    def _need(self, need: str) -> None:
+        if self.missing(need):
+            raise self._lacks(need)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """The parameter groups as they are now: an optimizer's ``load_state_dict`` replaces them."""
+        return [group for optimizer in self._optimizers for group in optimizer.param_groups]
+
+    def get_lrs(self) -> list[float]:
+        self._need("lr")
+        return [float(lr.item() if hasattr(lr := group["lr"], "item") else lr) for group in self._groups()]
+
+    def set_lrs(self, lrs: Sequence[float]) -> None:
+        self._need("lr")
+        groups = self._groups()
+        if len(lrs) != len(groups):
+            raise ValueError(f"run.lrs = {list(lrs)!r}: the parameter groups are {len(groups)}, the values {len(lrs)}")
+        if not self._warned and any("initial_lr" in group for group in groups):
+            self._warned = True
+            warn(_SCHEDULED, stacklevel=3)  # where a hook says run.lr = ...
+        for group, lr in zip(groups, lrs, strict=True):
+            if hasattr(group["lr"], "fill_"):  # a tensor stays the same one: a compiled step has it inside
+                group["lr"].detach().fill_(lr)
+            else:
+                group["lr"] = float(lr)
+
+    def get_weights(self) -> dict[str, Array]:
+        state = self._state("run.get_weights()")
+        return {name: to_numpy(state[key]) for name, key in plain_names(state).items()}
+
+    def set_weights(self, weights: Mapping[str, Array]) -> None:
+        state, who = self._state("run.set_weights()"), "run.set_weights()"
+        keys = plain_names(state)
+        given = {name: to_torch(who, name, value) for name, value in weights.items()}
+        check(who, {name: state[key] for name, key in keys.items()}, given)
+        for name, key in keys.items():
+            state[key] = given[name]
+        self.model.load_state_dict(state)  # copies in place, by way of the module's own hooks
+
+    def snapshot(self) -> Any:
+        """The whole ``state_dict()``: tensors cloned where they are, whatever else is in it deep-copied."""
+        state = self._state("run.snapshot()")
+        tensors = tensors_of(state)
+        for key, value in state.items():
+            state[key] = tensors[key].detach().clone() if key in tensors else copy.deepcopy(value)
+        return state
+
+    def restore(self, snapshot: Any) -> None:
+        state, tensors = self._state("run.restore()"), tensors_of(snapshot)
+        check("run.restore()", tensors_of(state), tensors)
+        for key, value in snapshot.items():  # a module may keep its extra state as it is given: it gets a copy
+            state[key] = value if key in tensors else copy.deepcopy(value)
+        self.model.load_state_dict(state)
+
+    def _state(self, who: str) -> dict[str, Any]:
+        state: dict[str, Any] = self.model.state_dict()
+        is_lazy = import_torch().nn.parameter.is_lazy
+        if empty := [key for key, tensor in tensors_of(state).items() if is_lazy(tensor) or tensor.is_meta]:
+            raise errors.WeightsError(
+                f"{who}: {errors.listing(empty)} have no values yet (lazy, or on the meta device). "
+                "Send one batch through the model, or load its weights, first."
+            )
+        return state
+
+    def watch_optimizer(self, call: Callable[[], None]) -> Callable[[], None]:
+        self._need("optimizer_step")
+
+        def stepped(optimizer: Any, args: object, kwargs: object) -> None:
+            found_inf = getattr(optimizer, "found_inf", None)  # GradScaler sets it for the length of a fused step
+            if found_inf is None or not found_inf.item():
+                call()
+
+        handles = [_post_hook(optimizer, stepped) for optimizer in self._optimizers]
+
+        def stop() -> None:
+            for handle in handles:
+                handle.remove()
+
+        return stop
+
+
+_SCHEDULED = (
+    "run.lr was set, and a torch.optim.lr_scheduler also sets it (a parameter group has 'initial_lr'): its next step() "
+    "may overwrite the value. Let one of the two own the learning rate: leave out the scheduler, or the callback."
+)
+
+
+def _class_hint(value: object) -> str:
+    return f" It is a class: make one, as {value.__name__}(...)." if isinstance(value, type) else ""
+
+
+def _optimizers(given: Any) -> tuple[Any, ...]:
+    """The optimizers in what a user gave as ``optimizer``."""
+    if given is None:
+        return ()
+    optimizers = tuple(given) if isinstance(given, (list, tuple)) else (given,)
+    for one in optimizers:
+        if not isinstance(one, import_torch().optim.Optimizer):
+            hint = _class_hint(one)
+            if isinstance(getattr(one, "optimizer", None), import_torch().optim.Optimizer):
+                hint = " It has one inside: give that, as optimizer=scheduler.optimizer."
+            raise TypeError(
+                f"wrap(optimizer=...): {one!r} is no torch.optim.Optimizer.{hint} "
+                "Give the optimizer whose step() the loop calls, or a list of them."
+            )
+    if len({id(one) for one in optimizers}) != len(optimizers) or not optimizers:
+        raise ValueError(f"wrap(optimizer={given!r}): one or more optimizers, each once")
+    return optimizers
+
+
+def _post_hook(optimizer: Any, hook: Callable[..., None]) -> Any:
+    try:
+        return optimizer.register_step_post_hook(hook)
+    except AttributeError:  # a wrapper that never ran Optimizer.__init__, as accelerate's: the one inside does the step
+        return _post_hook(optimizer.optimizer, hook)
