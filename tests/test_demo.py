@@ -1,0 +1,108 @@
+"""``trainhooks demo``: as a user runs it, in a process of its own."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from trainhooks import demo, store
+
+
+def trainhooks(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "trainhooks", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+        check=False,
+    )
+
+
+def test_the_demo_stops_by_itself_and_says_where_why_how_good_and_where_the_files_are(tmp_path: Path) -> None:
+    done = trainhooks("demo", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    said = re.fullmatch(
+        r"numpy: stopped after epoch (\d+)\. EarlyStopping: val_loss has not improved on (\S+) of epoch (\d+) for 6 "
+        r"checks\.\nBest epoch: (\d+), with a validation accuracy of (0\.\d{4})\. The learning rate ended at \S+\.\n"
+        r"Files:\n  (\S+best\.safetensors)\n  (\S+log\.csv)\n",
+        done.stdout,
+    )
+    assert said is not None, done.stdout
+    epochs, _, best, best_again, accuracy, weights, log = said.groups()
+    assert int(epochs) < demo.MAX_EPOCHS
+    assert (int(epochs) - int(best), best) == (6, best_again)
+    assert float(accuracy) > 0.95
+    assert sorted(store.load_arrays(tmp_path / weights)) == [
+        "layer0/bias",
+        "layer0/kernel",
+        "layer1/bias",
+        "layer1/kernel",
+    ]
+    with open(tmp_path / log, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == int(epochs)
+    assert f"{float(rows[int(best) - 1]['val_accuracy']):.4f}" == accuracy
+    assert f"Epoch {epochs}/{demo.MAX_EPOCHS} - loss: " in done.stderr
+
+
+def test_the_same_seed_gives_the_same_training(tmp_path: Path) -> None:
+    first, second = (trainhooks("demo", "--json", "--out", name, folder=tmp_path) for name in ("a", "b"))
+    assert {**json.loads(first.stdout), "files": []} == {**json.loads(second.stdout), "files": []}
+    assert first.stderr == ""
+
+
+def test_all_shows_every_installed_framework_side_by_side(tmp_path: Path) -> None:
+    for needed in ("torch", "keras", "tensorflow", "jax"):
+        if find_spec(needed) is None:
+            pytest.skip(f"{needed} is not installed")
+    done = trainhooks("demo", "--framework", "all", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    head, _, *rows = [re.split(r"  +", line) for line in done.stdout.splitlines()]
+    assert head == ["framework", "outcome", "epochs", "best epoch", "val_accuracy", "val_loss", "last lr"]
+    assert [row[0] for row in rows] == ["numpy", "torch", "keras-tensorflow", "keras-jax", "keras-torch"]
+    assert {row[1] for row in rows} == {"stopped by EarlyStopping"}
+    assert min(float(row[4]) for row in rows) > 0.95
+
+
+def test_keras_means_the_backend_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    for needed in ("keras", "jax"):
+        if find_spec(needed) is None:
+            pytest.skip(f"{needed} is not installed")
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert demo.resolve("keras") == "keras-jax"
+
+
+def test_an_unknown_framework_is_an_error_that_lists_what_there_is(tmp_path: Path) -> None:
+    done = trainhooks("demo", "--framework", "nunpy", folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("trainhooks demo: --framework nunpy: there are 'numpy'")
+    assert done.stderr.endswith("Did you mean 'numpy'?\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_framework_that_is_not_installed_names_the_extra() -> None:
+    script = """
+import sys
+sys.modules["torch"] = None  # what makes an import fail, in Python's own words
+from trainhooks_adapters.torch import wrap
+try:
+    wrap(object())
+except ImportError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout == "torch is not installed: pip install 'trainhooks[torch]'\n", done.stderr
+
+
+def test_the_version_and_the_help_are_told(tmp_path: Path) -> None:
+    assert re.fullmatch(r"trainhooks \d+\.\d+\.\d+\n", trainhooks("--version", folder=tmp_path).stdout)
+    assert trainhooks(folder=tmp_path).returncode == 2

@@ -1,0 +1,44 @@
+"""The command line: argument parsing alone."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import __version__
+from .errors import TrainhooksError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``trainhooks``; returns the exit code: 0, 1 for a failure, 2 for a mistake in the arguments."""
+    parser = argparse.ArgumentParser("trainhooks", description="Write a training callback once, run it anywhere.")
+    parser.add_argument("--version", action="version", version=f"trainhooks {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    demo = commands.add_parser("demo", help="train a small network on the digits, steered by callbacks")
+    demo.add_argument("--framework", default="numpy", help="numpy, torch, keras, ..., or all that are installed")
+    demo.add_argument("--out", type=Path, default=Path("trainhooks-demo"), help="the folder for the files")
+    demo.add_argument("--seed", type=int, default=0, help="of the weights and of the order of the data")
+    demo.add_argument("--json", action="store_true", help="print one line for a program, and no progress")
+    return _demo(parser.parse_args(arguments))
+
+
+def _demo(asked: argparse.Namespace) -> int:
+    from . import demo
+
+    try:
+        if asked.framework == "all":
+            reports = demo.train_all(asked.out, say=lambda line: print(line, file=sys.stderr))
+            print("\n".join(map(demo.to_json, reports)) if asked.json else demo.table(reports))
+            return 0
+        framework = demo.resolve(asked.framework)
+    except (TrainhooksError, ValueError) as error:
+        print(f"trainhooks demo: {error}", file=sys.stderr)
+        return 2
+    except RuntimeError as error:
+        print(f"trainhooks demo: {error}", file=sys.stderr)
+        return 1
+    report = demo.train(framework, asked.out / framework, progress=not asked.json, seed=asked.seed)
+    print(demo.to_json(report) if asked.json else report.text())
+    return 0
