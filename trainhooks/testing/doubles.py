@@ -28,7 +28,7 @@ class Do(Callback):
 
     def listeners(self, events: Mapping[str, Event] = EVENTS) -> Iterator[Listener]:
         who = f"{type(self).__name__}.on_{self.event}"
-        yield Listener(events[self.event], self._fire, who, phase=self.phase, owner=self)
+        yield Listener(events[self.event], self._fire, who, phase=self.phase, on_error=self.on_error, owner=self)
 
     def _fire(self, run: Run) -> None:
         number, self.fired = self.fired, self.fired + 1

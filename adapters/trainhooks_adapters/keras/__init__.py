@@ -1,0 +1,140 @@
+"""Keras 3, on any backend: ``wrap(model)`` and ``bridge(callbacks)``.
+
+| native signal            | our event                   | what differs                                               |
+|--------------------------|-----------------------------|------------------------------------------------------------|
+| on_train_begin           | setup, train_begin          | each fit is a run                                          |
+| on_epoch_begin, _end     | epoch_begin, epoch_end      | the end's logs are Keras's own, shared with its callbacks  |
+| on_train_batch_begin     | train_batch_begin           | subscribed to only when somebody listens; a batch that     |
+|                          |                             | Keras never ends (data ran out) is dropped                 |
+| on_train_batch_end       | train_batch_end             | as above; logs are running means; with steps_per_execution |
+|                          |                             | one event stands for several steps                         |
+| on_test_begin, _end      | test_begin, test_end        | without a fit around it, a run of its own                  |
+| on_predict_...           | predict_...                 | likewise                                                   |
+| on_train_end             | train_end, teardown         |                                                            |
+| an exception             | exception, teardown         | Keras tells no callback: wrap sees every one, bridge those |
+|                          |                             | of our callbacks; after another one it ends that run when  |
+|                          |                             | it is used next. On TensorFlow what data raises arrives as |
+|                          |                             | another exception                                          |
+
+Keras looks for a stop after a batch and after an epoch's end: after one that is asked for in ``train_begin``,
+``epoch_begin`` or ``train_batch_begin`` it still trains one batch. After a pause it validates on; those events are
+dropped. ``evaluate`` and ``predict`` go on to their end. Per-batch values, the optimizer's own steps and ending an
+epoch early are not to be had. Where nobody listens to the ends of batches, steps are counted at the end of each epoch's
+batches: on TensorFlow exactly, elsewhere from the optimizer's updates.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import trainhooks
+from trainhooks import errors
+
+from ._trainable import BATCH_HOOKS
+from ._translation import Translation
+from ._wrapped import WrappedModel
+
+__all__ = ["bridge", "plugin", "wrap"]
+
+
+@functools.cache
+def _bridge_class(hooks: frozenset[str]) -> type[Any]:
+    """A Keras callback that overrides just these batch hooks: Keras looks at what is overridden."""
+    try:
+        import keras
+    except ModuleNotFoundError as error:
+        if error.name != "keras":  # it is there, and lacks something itself
+            raise
+        raise errors.framework_not_installed("keras", "keras") from error
+    own = {
+        "on_train_batch_begin": Translation._batch_begin,
+        "on_test_batch_begin": Translation._batch_begin,
+        "on_predict_batch_begin": Translation._batch_begin,
+        "on_train_batch_end": Translation._train_batch_end,
+        "on_test_batch_end": Translation._test_batch_end,
+        "on_predict_batch_end": Translation._predict_batch_end,
+    }
+    body = {name: own[name] for name in hooks}
+    if keras.backend.backend() == "tensorflow":  # it costs nothing there; the optimizer counts a batch begun in vain
+        body.setdefault("on_train_batch_end", Translation._note_batch_end)
+    return type("Bridge", (Translation, keras.callbacks.Callback), body | {"hooks": hooks})
+
+
+def bridge(
+    callbacks: Iterable[trainhooks.Callback], *, min_epochs: int = 0, resume: Mapping[str, Any] | None = None
+) -> Any:
+    """A native Keras callback that carries ``callbacks``, for ``model.fit(callbacks=[...])``; good for many fits.
+
+    Args:
+        callbacks: attached in this order at the beginning of each ``fit``, ``evaluate`` or ``predict``.
+        min_epochs: a decision to stop before so many finished epochs is held until then.
+        resume: what ``run.state_dict()`` gave between two epochs: the first ``fit`` goes on from it; give it the
+            ``initial_epoch`` that goes with it.
+
+    Raises:
+        RegistrationError: a callback cannot be registered.
+        FrameworkNotInstalledError: Keras is not installed.
+    """
+    callbacks = tuple(callbacks)
+    for callback in callbacks:
+        if not isinstance(callback, trainhooks.Callback):
+            raise errors.not_a_callback(callback)
+        callback.check_needs()
+    listened = {listener.event.hook for callback in callbacks for listener in callback.listeners()}
+    hooks = frozenset(listened.intersection(BATCH_HOOKS))
+    hooks |= {hook.replace("_end", "_begin") for hook in hooks}  # an end needs its begin, which costs Keras little
+    made = _bridge_class(hooks)()
+    made.prepare(callbacks, min_epochs, resume)
+    return made
+
+
+def wrap(
+    model: Any,
+    *,
+    callbacks: Iterable[trainhooks.Callback] = (),
+    min_epochs: int = 0,
+    resume: Mapping[str, Any] | None = None,
+) -> WrappedModel:
+    """The model with ``callbacks`` carried by its ``fit``, ``evaluate`` and ``predict``.
+
+    Args:
+        model: a Keras model.
+        callbacks, min_epochs: as for ``bridge``.
+        resume: what ``run.state_dict()`` gave between two epochs; the first ``fit`` begins at the epoch after it.
+
+    In each event Keras's own callbacks come first, then these, then ``History``.
+
+    Raises:
+        RegistrationError: a callback cannot be registered, or needs what the model lacks.
+    """
+    made = bridge(callbacks, min_epochs=min_epochs, resume=resume)
+    if getattr(model, "optimizer", None) is not None:  # one that is not compiled yet is asked when it is fitted
+        made.set_model(model)
+        made.new_driver()
+    return WrappedModel(model, made)
+
+
+class Plugin:
+    """What trainhooks finds: it loads nothing to answer no."""
+
+    @trainhooks.hookimpl
+    def trainhooks_frameworks(self) -> dict[str, str]:
+        return {"keras": "trainhooks[keras]"}
+
+    @trainhooks.hookimpl(tryfirst=True)  # on its torch backend a Keras model is a torch module too
+    def trainhooks_wrap(self, target: object, options: trainhooks.WrapOptions) -> WrappedModel | None:
+        keras = sys.modules.get("keras")
+        if keras is None or not isinstance(target, keras.Model):
+            return None
+        options.check_extra("a Keras model")
+        if options.optimizer is not None:
+            raise TypeError(
+                "wrap(a Keras model, optimizer=...): its optimizer is given to model.compile(optimizer=...)"
+            )
+        return wrap(target, callbacks=options.callbacks, min_epochs=options.min_epochs, resume=options.resume)
+
+
+plugin = Plugin()

@@ -1,0 +1,122 @@
+"""KerasTrainable: the verbs over a Keras model, on any backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+import trainhooks
+from trainhooks import errors
+
+BATCH_HOOKS: Final = tuple(
+    f"on_{kind}_batch_{edge}" for kind in ("train", "test", "predict") for edge in ("begin", "end")
+)
+
+
+class KerasTrainable(trainhooks.Trainable):
+    """A Keras model, reached through its callback's ``model`` at each access: on JAX only that is current.
+
+    Weights are indexed by position, since Keras's paths are neither unique nor stable; the path is a label.
+
+    Args:
+        get_model: gives the model.
+        hooks: the native batch hooks that are subscribed to.
+    """
+
+    framework = "keras"
+
+    def __init__(self, get_model: Callable[[], Any], hooks: frozenset[str]) -> None:
+        self._get_model, self._hooks = get_model, hooks
+
+    @property
+    def model(self) -> Any:
+        return self._get_model()
+
+    @property
+    def optimizer(self) -> Any:
+        return getattr(self.model, "optimizer", None)
+
+    def missing(self, need: str) -> str | None:
+        if f"on_{need}" in BATCH_HOOKS and f"on_{need}" not in self._hooks:
+            return (
+                "Keras calls batch hooks only if they are there when fit begins: give the callback to wrap or bridge."
+            )
+        if need == "end_epoch":
+            return "Keras's fit cannot end an epoch's batches; give it steps_per_epoch, or stop."
+        if need == "batch_logs":
+            return "Keras shows running means only: use logs."
+        if need == "lr":
+            optimizer = self.optimizer
+            if optimizer is None:
+                return "the model has no optimizer yet: call model.compile(optimizer=...) first."
+            config = getattr(optimizer, "inner_optimizer", optimizer).get_config()
+            if not isinstance(config.get("learning_rate"), float):
+                return "the optimizer's learning rate is a LearningRateSchedule: give it a float."
+        return super().missing(need)
+
+    def get_lrs(self) -> list[float]:
+        import keras
+
+        return [float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))]
+
+    def set_lrs(self, lrs: Sequence[float]) -> None:
+        if reason := self.missing("lr"):
+            raise errors.lacking("run.lr", "lr", reason)
+        if len(lrs) != 1:
+            raise ValueError(f"run.lrs = {list(lrs)!r}: the parameter groups are 1, the values {len(lrs)}")
+        self.optimizer.learning_rate = lrs[0]
+
+    def get_weights(self) -> dict[str, np.ndarray[Any, Any]]:
+        model = self.model
+        return dict(zip(_names(model), model.get_weights(), strict=True))
+
+    def set_weights(self, weights: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        model = self.model
+        names = _names(model)
+        given = {name.partition(".")[0]: np.asarray(value) for name, value in weights.items()}
+        places = [name.partition(".")[0] for name in names]
+        shapes = [
+            _other_shape(name, variable, given[place])
+            for name, place, variable in zip(names, places, model.weights, strict=True)
+            if place in given and given[place].shape != tuple(variable.shape)
+        ]
+        missing = [name for name, place in zip(names, places, strict=True) if place not in given]
+        unexpected = [name for name in weights if name.partition(".")[0] not in places]
+        if missing or unexpected or shapes:
+            raise errors.weights_mismatch("run.set_weights()", missing, unexpected, shapes)
+        for name, place in zip(names, places, strict=True):
+            if given[place].dtype.kind not in "fiubV":  # numpy calls bfloat16 V
+                raise errors.WeightsError(
+                    f"run.set_weights(): {name!r} is given as {given[place].dtype}. Nothing was written."
+                )
+        model.set_weights([given[place] for place in places])
+
+    def snapshot(self) -> Any:
+        import keras
+
+        return [keras.ops.copy(keras.ops.stop_gradient(variable.value)) for variable in self.model.weights]
+
+    def restore(self, snapshot: Any) -> None:
+        import keras
+
+        model = self.model
+        names = _names(model)
+        if len(snapshot) != len(names):
+            raise errors.WeightsError(
+                f"run.restore(): the model has {len(names)} weights, the snapshot {len(snapshot)}. Nothing was written."
+            )
+        both = list(zip(names, model.weights, snapshot, strict=True))
+        if shapes := [_other_shape(name, a, b) for name, a, b in both if tuple(a.shape) != tuple(b.shape)]:
+            raise errors.weights_mismatch("run.restore()", (), (), shapes)
+        for _, variable, value in both:
+            variable.assign(keras.ops.copy(value))  # on JAX the next step donates what is assigned
+
+
+def _names(model: Any) -> list[str]:
+    return [f"{place}.{variable.path}" for place, variable in enumerate(model.weights)]
+
+
+def _other_shape(name: str, variable: Any, value: Any) -> str:
+    return f"{name!r} is {tuple(variable.shape)}, given {tuple(value.shape)}"

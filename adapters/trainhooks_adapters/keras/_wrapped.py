@@ -1,0 +1,110 @@
+"""WrappedModel: a Keras model whose entry points carry callbacks."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import trainhooks
+
+
+class WrappedModel:
+    """A Keras model whose ``fit``, ``evaluate`` and ``predict`` carry callbacks; all else is the model's own.
+
+    Attributes:
+        run: the run of the last ``fit``, ``evaluate`` or ``predict``; None before the first.
+    """
+
+    __slots__ = ("_bridge", "_model")
+
+    def __init__(self, model: Any, bridge: Any) -> None:
+        self._model, self._bridge = model, bridge
+
+    @property
+    def run(self) -> trainhooks.Run | None:
+        return self._bridge.run  # type: ignore[no-any-return]
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """``model.fit`` with the callbacks; exception and teardown are certain."""
+        named = _by_name(self._model, "fit", args, kwargs)
+        if self._bridge.resume is not None:
+            progress = self._bridge.new_driver().progress
+            first = named.setdefault("initial_epoch", progress.epochs_done)
+            if progress.should_stop:  # a stopped run stays stopped: no epoch is left
+                named["initial_epoch"] = max(first, named.get("epochs", 1))
+        return self._carry("fit", named)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """``model.evaluate`` with the callbacks."""
+        return self._carry("evaluate", _by_name(self._model, "evaluate", args, kwargs))
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """``model.predict`` with the callbacks."""
+        return self._carry("predict", _by_name(self._model, "predict", args, kwargs))
+
+    def _carry(self, name: str, named: dict[str, Any]) -> Any:
+        call = getattr(self._model, name)
+        if self._bridge.driver is not None:  # from inside a callback: no part of the run around it
+            return call(**named)
+        named["callbacks"] = _joined(named.get("callbacks"), self._bridge)
+        try:
+            result = call(**named)
+        except BaseException as error:  # raised on
+            self._bridge.over(error)
+            raise
+        self._bridge.bury()  # a fit of the model's own may have kept an exception to itself
+        return result
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._model(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in WrappedModel.__slots__:  # copy and pickle ask before there are any
+            raise AttributeError(name)
+        return getattr(self._model, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in WrappedModel.__slots__:
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._model, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._model, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *dir(self._model)})
+
+    def __repr__(self) -> str:
+        return f"<trainhooks around {self._model!r}>"
+
+
+def _by_name(model: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a call of ``method``, all by name; a subclass may take some as ``*args`` and pass them on."""
+    own = inspect.signature(getattr(model, method))
+    own.bind(*args, **kwargs)  # raises what the call itself would
+    names = list(own.parameters)
+    if "callbacks" not in names:
+        import keras
+
+        names = list(inspect.signature(getattr(keras.Model, method)).parameters)[1:]
+    return dict(zip(names, args, strict=False)) | kwargs
+
+
+def _joined(given: Any, bridge: Any) -> list[Any]:
+    """Keras's own callbacks, then the bridge; what only looks (History and the progress bar) comes after it.
+
+    A ``CallbackList`` is taken apart: made without the bridge, it would call it from other threads.
+    """
+    import keras
+
+    given = getattr(given, "callbacks", given)
+    if given is None:
+        given = ()
+    native = list(given) if isinstance(given, (list, tuple)) else [given]
+    last = (keras.callbacks.History, keras.callbacks.ProgbarLogger)
+    return [
+        *(one for one in native if not isinstance(one, last)),
+        bridge,
+        *(one for one in native if isinstance(one, last)),
+    ]
