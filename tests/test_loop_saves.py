@@ -107,6 +107,5 @@ def test_a_save_without_savers_is_an_error() -> None:
     with LoopRun(callbacks=[Trace()]) as run, pytest.raises(CapabilityError) as refused:
         run.save()
     assert str(refused.value) == (
-        "run.save(): no attached callback writes checkpoints (one that defines save(run)). "
-        "Attach one."
+        "run.save(): no attached callback writes checkpoints (one that defines save(run)). Attach one."
     )

@@ -8,8 +8,6 @@ are scaled when loaded.
 
 from __future__ import annotations
 
-from importlib.resources import files
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,6 +32,8 @@ def digits(validation: float = 0.2, seed: int = 0) -> tuple[Part, Part]:
     """
     if not 0 < validation < 1:  # put this way round, NaN is refused too
         raise ValueError(f"digits(validation={validation!r}): validation is a fraction inside (0, 1)")
+    from importlib.resources import files  # here, so that `import trainhooks` stays cheap
+
     with (files("trainhooks") / "data" / "digits.npz").open("rb") as file, np.load(file) as stored:
         images, labels = stored["images"], stored["labels"]
     order = np.random.default_rng(seed).permutation(len(labels))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import warnings
 from dataclasses import dataclass
 
@@ -28,10 +27,11 @@ failures: list[Failure] = []
 @functools.cache
 def plugin_manager() -> pluggy.PluginManager:
     """The plugins of this process, in the order of their names; those that fail are reported once, and skipped."""
+    from importlib.metadata import entry_points  # here, so that `import trainhooks` stays cheap
+
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(Specs)
-    found = importlib.metadata.entry_points(group=PROJECT)
-    for entry in sorted(found, key=lambda one: one.name):
+    for entry in sorted(entry_points(group=PROJECT), key=lambda one: one.name):
         if manager.has_plugin(entry.name):
             continue
         try:

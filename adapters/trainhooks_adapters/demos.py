@@ -55,9 +55,7 @@ def train_torch(train: Data, validation: Data, callbacks: Callbacks, epochs: int
     return run
 
 
-def train_keras(
-    backend: str, train: Data, validation: Data, callbacks: Callbacks, epochs: int, seed: int
-) -> Any:
+def train_keras(backend: str, train: Data, validation: Data, callbacks: Callbacks, epochs: int, seed: int) -> Any:
     loaded = sys.modules.get("keras")
     if loaded is not None and loaded.backend.backend() != backend:
         raise RuntimeError(

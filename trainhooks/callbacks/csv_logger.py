@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -101,6 +100,8 @@ class CSVLogger(Callback):
                 text = file.read()
         except FileNotFoundError:
             text = ""
+        import csv  # here, so that `import trainhooks` stays cheap
+
         rows = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=self.separator) if row]
         if not rows:
             return "", [], []
@@ -140,6 +141,8 @@ class CSVLogger(Callback):
                 raise OSError(f"CSVLogger({self.filename!r}): the disk took half a row, which was taken back")
 
     def _lines(self, rows: Iterable[Sequence[str]]) -> str:
+        import csv
+
         buffer = io.StringIO(newline="")
         csv.writer(buffer, delimiter=self.separator).writerows(rows)
         return buffer.getvalue()

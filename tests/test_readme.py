@@ -1,0 +1,112 @@
+"""The README is run: its first script on every Keras backend, its other blocks in order, its table against the code."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+import trainhooks
+
+README = Path(__file__).parent.parent / "README.md"
+TEXT = README.read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+FIRST, OTHERS, REST = BLOCKS[0], BLOCKS[1:-1], BLOCKS[-1]
+
+
+def run_script(script: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_the_first_script_runs_and_each_trainer_is_stopped_by_the_same_object(backend: str, tmp_path: Path) -> None:
+    for needed in ("keras", "torch", backend):
+        if find_spec(needed) is None:
+            pytest.skip(f"{needed} is not installed")
+    done = run_script(REST + FIRST, tmp_path, KERAS_BACKEND=backend)
+    assert done.returncode == 0, done.stderr
+    line = r"^(\w+): stopped after epoch (\d+), val_loss has not improved on \S+ of epoch (\d+) for 3 checks$"
+    said = re.findall(line, done.stdout, re.MULTILINE)
+    assert [framework for framework, _, _ in said] == ["keras", "torch", "numpy"]
+    assert [int(stopped) - int(best) for _, stopped, best in said] == [3, 3, 3]
+
+
+def test_what_the_first_script_prints_has_the_shape_that_the_readme_shows() -> None:
+    shown = re.search(r"```text\n(.*?)```", TEXT, re.DOTALL)
+    assert shown is not None
+    lines = shown[1].splitlines()
+    assert [line.split(":")[0] for line in lines] == ["keras", "torch", "numpy"]
+    assert all(re.search(r": stopped after epoch \d+, val_loss has not improved on", line) for line in lines)
+
+
+def test_the_other_blocks_run_in_order(tmp_path: Path) -> None:
+    done = run_script("\n".join(OTHERS), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Typo.on_epoch_ends: there is no such event. Did you mean 'on_epoch_end'?" in done.stdout
+    assert "epoch 0: {'loss': 0.5}" in done.stdout
+
+
+def test_code_stands_before_line_15() -> None:
+    assert TEXT[: TEXT.index("```python")].count("\n") < 15
+
+
+def table_row(capability: str) -> list[bool]:
+    """Whether the README says yes, for numpy, PyTorch and Keras."""
+    (row,) = [line for line in TEXT.splitlines() if f"(`{capability}`)" in line and line.startswith("|")]
+    return [cell.strip().startswith("yes") for cell in row.strip("|").split("|")[1:]]
+
+
+CAPABILITIES = ["lr", "weights", "snapshot", "optimizer_step", "batch_logs", "end_epoch", "state"]
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_the_table_says_what_the_trainers_say_of_themselves(capability: str) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    pytest.importorskip("keras", reason="keras is not installed")
+    script = f"""
+import keras, torch, trainhooks
+from trainhooks_adapters.keras import bridge
+net = torch.nn.Linear(1, 1)
+model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+model.compile("sgd", "mse")
+native = bridge([])
+native.set_model(model)
+runs = [
+    trainhooks.LoopRun(trainhooks.MLP((1, 1))),
+    trainhooks.wrap(net, optimizer=torch.optim.SGD(net.parameters(), lr=0.1)),
+    native.new_driver().run,
+]
+for capability in {CAPABILITIES!r}:
+    print(capability, *[run.can(capability) for run in runs])
+"""
+    said = _asked(script)
+    assert table_row(capability) == said[capability]
+
+
+_answers: dict[str, dict[str, list[bool]]] = {}
+
+
+def _asked(script: str) -> dict[str, list[bool]]:
+    """Asked once, in a process of its own, since Keras keeps its first backend."""
+    if script not in _answers:
+        done = run_script(script, Path.cwd(), KERAS_BACKEND="torch")
+        assert done.returncode == 0, done.stderr
+        rows = [line.split() for line in done.stdout.splitlines()]
+        _answers[script] = {name: [one == "True" for one in answers] for name, *answers in rows}
+    return _answers[script]
+
+
+def test_the_version_is_the_packages() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+", trainhooks.__version__)
