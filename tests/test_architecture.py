@@ -16,8 +16,8 @@ import trainhooks
 CORE = Path(trainhooks.__file__).parent
 ADAPTERS = CORE.parent / "adapters" / "trainhooks_adapters"
 
-_HOOKS = {"errors", "events", "filters", "gates", "dispatch", "callback"}
-_RUN = {"errors", "progress", "trainable", "logs", "world", "run"}
+_HOOKS = {"errors", "checks", "events", "filters", "gates", "dispatch", "callback"}
+_RUN = {"errors", "checks", "progress", "trainable", "logs", "world", "run"}
 _DRIVER = _HOOKS | _RUN | {"bus", "frames", "signals", "attach", "endings", "checkpoint", "store"}
 _LOOP = _DRIVER | {"driver", "passes", "loop", "fit"}
 _TOP = _LOOP | {"numpy_model", "datasets", "callbacks", "hookspecs", "plugins", "wrap"}
@@ -25,12 +25,13 @@ _TOP = _LOOP | {"numpy_model", "datasets", "callbacks", "hookspecs", "plugins", 
 MAY_IMPORT: dict[str, set[str]] = {
     # a module or a folder of the package -> what of the package it may import when it runs
     "errors": set(),
+    "checks": set(),
     "gates": set(),
-    "filters": {"gates"},
+    "filters": {"checks", "gates"},
     "events": {"errors"},
     "dispatch": {"errors", "events", "filters", "gates"},
     "logs": {"errors"},
-    "progress": {"errors"},
+    "progress": {"errors", "checks"},
     "trainable": {"errors"},
     "world": set(),
     "store": {"errors"},

@@ -80,3 +80,20 @@ def test_arguments_that_are_no_tuple_of_distinct_names_are_refused(args: Any) ->
         bus.declare(Event("plot", args, ""))
     assert str(caught.value) == f"declare('plot'): args={args!r} is no tuple of distinct names"
     assert "plot" not in bus.events
+
+
+def test_a_name_that_python_would_write_otherwise_is_refused() -> None:
+    with pytest.raises(ValueError, match="cannot be used"):
+        EventBus().declare(Event("\ufb01nish", ("x",), ""))  # a ligature, which Python reads as f and i
+
+
+def test_an_argument_may_be_called_as_a_builtin_that_the_dispatcher_uses() -> None:
+    bus = EventBus()
+    bus.declare(Event("sample", ("Exception",), ""))
+
+    def fail(Exception: Any) -> None:  # noqa: A002, N803
+        raise RuntimeError(Exception)
+
+    bus.on("sample", on_error="warn")(fail)
+    with pytest.warns(RuntimeWarning, match=r"raised RuntimeError: 3 \(training goes on\)"):
+        bus.emit("sample", Exception=3)

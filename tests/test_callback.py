@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import pickle
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from trainhooks import Callback, EventBus, Logs, LoopRun, Run, fit
 from trainhooks.callback import keyed
 from trainhooks.errors import RegistrationError
-from trainhooks.testing import Constant, Trace, batches
+from trainhooks.testing import Constant, Do, Trace, batches
 
 
 class PrintLoss(Callback):
@@ -231,10 +233,9 @@ def test_check_needs_takes_a_set_a_list_and_one_word() -> None:
         one.check_needs()
 
 
-def test_an_adapter_may_know_more_needs() -> None:
+def test_a_need_that_does_not_exist_is_refused() -> None:
     one = Callback()
     one.requires = {"graph"}
-    one.check_needs(["graph"])
     with pytest.raises(RegistrationError):
         one.check_needs()
 
@@ -265,3 +266,22 @@ def test_a_class_whose_name_looks_numbered_takes_no_ones_key() -> None:
     odd, a, b = Callback_2(), Callback(), Callback()
     assert list(keyed([a, b, odd]).values()) == [a, b, odd]
     assert list(keyed([odd, a, b]).values()) == [odd, a, b]
+
+
+class Counting(Callback):
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def on_train_batch_end(self) -> None:
+        self.seen += 1
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_a_copy_of_an_attached_callback_is_attached_to_nothing(duplicate: Any) -> None:
+    first = Counting()
+    copies: list[Counting] = []
+    fit(Constant(), batches(2), callbacks=[first, Do("train_batch_end", lambda run: copies.append(duplicate(first)))])
+    second = copies[0]
+    assert (second.run, second.seen) == (None, 1)
+    fit(Constant(), batches(2), callbacks=[second])
+    assert (first.seen, second.seen) == (2, 3)

@@ -53,7 +53,7 @@ def test_keywords_several_filters_and_an_error_policy_are_written_out() -> None:
         "            if _g0_1.due(_progress, run):\n"
         "                _g0_0.fired(_progress)\n"
         "                _h0(run, epoch=epoch)\n"
-        "    except Exception as _error:\n"
+        "    except _Exception as _error:\n"
         "        _on_error(_l0, _error)\n"
     )
 

@@ -144,8 +144,8 @@ def test_no_rows_make_epochs_without_batches() -> None:
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"validation_freq": 0}, "validation_freq=0: a whole number of epochs, at least 1"),
-        ({"validation_freq": True}, "validation_freq=True: a whole number of epochs, at least 1"),
+        ({"validation_freq": 0}, "validation_freq=0: a whole number, at least 1"),
+        ({"validation_freq": True}, "validation_freq=True: a whole number, at least 1"),
         ({"batch_size": 0}, "batch_size=0: a whole number, at least 1"),
         ({"batch_size": 2.0}, "batch_size=2.0: a whole number, at least 1"),
         (

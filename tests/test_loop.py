@@ -12,21 +12,12 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
+from loops import Loop, tell
 
-from trainhooks import Callback, LoopRun
+from trainhooks import LoopRun
 from trainhooks.testing import Do, StopAt, Trace, batches
-
-Loop = Callable[[LoopRun], object]
-
-
-def tell(loop: Loop, *callbacks: Callback) -> str:
-    """The outline of a run whose loop is ``loop``."""
-    trace = Trace()
-    with LoopRun(callbacks=[*callbacks, trace]) as run:
-        loop(run)
-    trace.check_grammar()
-    return trace.outline()
 
 
 def train_only(epochs: int | None, count: int = 1) -> Loop:
@@ -264,11 +255,11 @@ def test_an_empty_loader_makes_an_epoch_without_batches() -> None:
 def test_a_loop_run_has_what_its_run_has_and_nothing_private() -> None:
     with LoopRun() as run:
         assert (run.step, run.should_stop, run.framework) == (0, False, "none")
-        with pytest.raises(AttributeError, match="'Run' object has no attribute 'stpe'"):
-            _ = run.stpe  # type: ignore[attr-defined]
+        with pytest.raises(AttributeError, match=r"run\.framwork: a run has no such member\. Did you mean 'framework'"):
+            _ = run.framwork  # type: ignore[attr-defined]
         with pytest.raises(AttributeError, match="'LoopRun' object has no attribute '_progress'"):
             _ = run._progress
-        with pytest.raises(AttributeError):
+        with pytest.raises(AttributeError, match=r"run\.step cannot be set"):
             run.step = 3  # type: ignore[misc]
 
 
@@ -293,3 +284,27 @@ def test_a_bad_argument_is_refused_where_it_is_given(call: Callable[[LoopRun], A
     with LoopRun() as run, pytest.raises(ValueError) as refused:
         call(run)
     assert str(refused.value) == message
+
+
+def test_numbers_may_be_numpys() -> None:
+    two = np.int64(2)
+    with LoopRun(min_epochs=two) as run:
+        for _ in run.epochs(two):
+            for _ in run.train(batches(5), limit=two):
+                pass
+    assert (run.step, run.epochs_done, run.max_epochs) == (4, 2, 2)
+
+
+def test_a_length_that_raises_is_no_length() -> None:
+    class Stream:
+        def __len__(self) -> int:
+            raise NotImplementedError
+
+        def __iter__(self) -> Iterator[int]:
+            return iter([1, 2])
+
+    with LoopRun() as run:
+        for _ in run.epochs(1):
+            for _ in run.train(Stream()):
+                pass
+    assert (run.step, run.steps_per_epoch) == (2, None)

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
+from loops import tell
 from tqdm import tqdm
 
-from trainhooks import Callback, LoopRun
-from trainhooks.testing import Trace, batches
-
-Loop = Callable[[LoopRun], object]
-
-
-def tell(loop: Loop, *callbacks: Callback) -> str:
-    """The outline of a run whose loop is ``loop``."""
-    trace = Trace()
-    with LoopRun(callbacks=[*callbacks, trace]) as run:
-        loop(run)
-    trace.check_grammar()
-    return trace.outline()
-
+from trainhooks import LoopRun
+from trainhooks.testing import batches
 
 # What stands around the iterable
 

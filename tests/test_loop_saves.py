@@ -3,42 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from loops import EPOCH0, EPOCH1, TEST, Saver, tell_everything
 
 from trainhooks import Callback, LoopRun, Run
 from trainhooks.errors import CapabilityError
 from trainhooks.testing import Do, StopAt, Trace, batches
-
-
-class Saver(Callback):
-    """Shows in an outline where a checkpoint is taken."""
-
-    def save(self, run: Run) -> None:
-        run.emit("checkpoint", path=f"step{run.step}", logs=run.logs)
-
-
-def everything(run: LoopRun) -> None:
-    for _epoch in run.epochs(2):
-        for batch in run.train(batches(2)):
-            run.log(loss=batch)
-        for batch in run.test(batches(2)):
-            run.log(loss=batch)
-    for batch in run.predict(batches(1)):
-        run.log(outputs=batch)
-
-
-def tell(*callbacks: Callback) -> tuple[str, str | None]:
-    """The outline of a run over ``everything``, and its outcome."""
-    trace = Trace()
-    with LoopRun(callbacks=[*callbacks, trace]) as run:
-        everything(run)
-    trace.check_grammar()
-    return trace.outline(), run.outcome
-
-
-EPOCH0 = "epoch0[ batch0[] batch1[] test[ batch0[] batch1[] ] ]"
-EPOCH1 = "epoch1[ batch0[] batch1[] test[ batch0[] batch1[] ] ]"
-TEST = "test[ batch0[] batch1[] ]"
-BOTH = f"setup train[ {EPOCH0} {EPOCH1} ]"
 
 
 @pytest.mark.parametrize(
@@ -58,7 +27,7 @@ BOTH = f"setup train[ {EPOCH0} {EPOCH1} ]"
     }.items(),
 )
 def test_a_save_follows_its_event_and_one_asked_in_validation_waits_for_its_end(event: str, place: str) -> None:
-    outline, outcome = tell(Do(event, lambda run: run.save()), Saver())
+    outline, outcome = tell_everything(Do(event, lambda run: run.save()), Saver())
     assert (place in outline, outline.count("checkpoint"), outcome) == (True, 1, "completed"), outline
 
 
@@ -81,7 +50,7 @@ def test_a_stop_asked_where_a_stop_or_a_checkpoint_is_told_is_told_once() -> Non
         Do("stop", lambda run: run.stop("worse", kind="fault"), None),
         Do("train_batch_end", lambda run: run.save()),
     ]
-    outline, outcome = tell(*asks, Saver())
+    outline, outcome = tell_everything(*asks, Saver())
     assert (outline, outcome) == (
         f"setup train[ epoch0[ batch0[] checkpoint(step1) stop {TEST} ] ] predict[ batch0[] ] teardown",
         "stopped",

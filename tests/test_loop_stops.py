@@ -3,42 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from loops import BOTH, EPOCH0, TEST, Saver, tell_everything
 
 from trainhooks import Callback, LoopRun, Run
 from trainhooks.progress import StopKind
 from trainhooks.testing import Do, StopAt, Trace, batches
-
-
-class Saver(Callback):
-    """Shows in an outline where a checkpoint is taken."""
-
-    def save(self, run: Run) -> None:
-        run.emit("checkpoint", path=f"step{run.step}", logs=run.logs)
-
-
-def everything(run: LoopRun) -> None:
-    for _epoch in run.epochs(2):
-        for batch in run.train(batches(2)):
-            run.log(loss=batch)
-        for batch in run.test(batches(2)):
-            run.log(loss=batch)
-    for batch in run.predict(batches(1)):
-        run.log(outputs=batch)
-
-
-def tell(*callbacks: Callback) -> tuple[str, str | None]:
-    """The outline of a run over ``everything``, and its outcome."""
-    trace = Trace()
-    with LoopRun(callbacks=[*callbacks, trace]) as run:
-        everything(run)
-    trace.check_grammar()
-    return trace.outline(), run.outcome
-
-
-EPOCH0 = "epoch0[ batch0[] batch1[] test[ batch0[] batch1[] ] ]"
-EPOCH1 = "epoch1[ batch0[] batch1[] test[ batch0[] batch1[] ] ]"
-TEST = "test[ batch0[] batch1[] ]"
-BOTH = f"setup train[ {EPOCH0} {EPOCH1} ]"
 
 
 @pytest.mark.parametrize("kind", ["decision", "fault"])
@@ -68,7 +37,7 @@ BOTH = f"setup train[ {EPOCH0} {EPOCH1} ]"
 )
 def test_a_decision_or_fault_ends_the_batches_and_then_the_epoch(event: str, outline: str, kind: StopKind) -> None:
     late = event in ("train_end", "teardown") or event.startswith("predict")
-    assert tell(StopAt(event, kind=kind), Saver()) == (outline, "completed" if late else "stopped")
+    assert tell_everything(StopAt(event, kind=kind), Saver()) == (outline, "completed" if late else "stopped")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +63,7 @@ def test_a_decision_or_fault_ends_the_batches_and_then_the_epoch(event: str, out
 )
 def test_a_pause_is_taken_at_the_next_boundary_and_nothing_follows(event: str, outline: str) -> None:
     too_late = event in ("predict_end", "teardown")
-    assert tell(StopAt(event, kind="pause"), Saver()) == (outline, "completed" if too_late else "paused")
+    assert tell_everything(StopAt(event, kind="pause"), Saver()) == (outline, "completed" if too_late else "paused")
 
 
 def test_a_pause_at_the_end_of_the_last_epoch_puts_nothing_off() -> None:
@@ -113,7 +82,7 @@ def test_a_pause_in_the_train_end_of_a_stopped_run_comes_too_late() -> None:
 
 
 def test_a_pause_without_savers_is_taken_all_the_same() -> None:
-    assert tell(StopAt(step=3, kind="pause")) == (
+    assert tell_everything(StopAt(step=3, kind="pause")) == (
         f"setup train[ {EPOCH0} epoch1[ batch0[] stop teardown",
         "paused",
     )
@@ -133,7 +102,7 @@ def test_no_batch_is_drawn_after_a_pause_at_the_begin_of_an_evaluation(event: st
 
 
 def test_a_stop_in_the_last_epoch_leaves_the_run_completed() -> None:
-    outline, outcome = tell(StopAt("epoch_end", 1))
+    outline, outcome = tell_everything(StopAt("epoch_end", 1))
     assert (outline, outcome) == (f"{BOTH[:-2]} stop ] predict[ batch0[] ] teardown", "completed")
 
 
@@ -156,7 +125,7 @@ def test_a_fault_replaces_a_decision_and_a_second_decision_does_not() -> None:
         Do("epoch_begin", lambda run: run.stop("later")),
         Do("epoch_begin", look),
     ]
-    tell(*stops)
+    tell_everything(*stops)
     assert asked == [("decision", "first", "StopAt")] * 2 + [("fault", "nan", "me")] * 2
 
 

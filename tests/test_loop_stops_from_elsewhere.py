@@ -12,40 +12,12 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from loops import TEST, Saver, tell_everything
 
 import trainhooks
-from trainhooks import Callback, LoopRun, Run
+from trainhooks import LoopRun, Run
 from trainhooks.progress import StopKind
 from trainhooks.testing import Do, Trace, batches
-
-
-class Saver(Callback):
-    """Shows in an outline where a checkpoint is taken."""
-
-    def save(self, run: Run) -> None:
-        run.emit("checkpoint", path=f"step{run.step}", logs=run.logs)
-
-
-def everything(run: LoopRun) -> None:
-    for _epoch in run.epochs(2):
-        for batch in run.train(batches(2)):
-            run.log(loss=batch)
-        for batch in run.test(batches(2)):
-            run.log(loss=batch)
-    for batch in run.predict(batches(1)):
-        run.log(outputs=batch)
-
-
-def tell(*callbacks: Callback) -> tuple[str, str | None]:
-    """The outline of a run over ``everything``, and its outcome."""
-    trace = Trace()
-    with LoopRun(callbacks=[*callbacks, trace]) as run:
-        everything(run)
-    trace.check_grammar()
-    return trace.outline(), run.outcome
-
-
-TEST = "test[ batch0[] batch1[] ]"
 
 
 def test_a_stop_from_a_thread_is_told_once_on_the_training_thread() -> None:
@@ -56,7 +28,7 @@ def test_a_stop_from_a_thread_is_told_once_on_the_training_thread() -> None:
         thread.start()
         thread.join()
 
-    outline, _ = tell(
+    outline, _ = tell_everything(
         Do("train_batch_begin", ask, nth=1), Do("stop", lambda run: threads.append(threading.current_thread()))
     )
     assert outline == f"setup train[ epoch0[ batch0[] batch1[ stop ] {TEST} ] ] predict[ batch0[] ] teardown"

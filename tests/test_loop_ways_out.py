@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from loops import tell
 
-from trainhooks import Callback, LoopRun
+from trainhooks import LoopRun
 from trainhooks.testing import Trace, batches
-
-Loop = Callable[[LoopRun], object]
-
-
-def tell(loop: Loop, *callbacks: Callback) -> str:
-    """The outline of a run whose loop is ``loop``."""
-    trace = Trace()
-    with LoopRun(callbacks=[*callbacks, trace]) as run:
-        loop(run)
-    trace.check_grammar()
-    return trace.outline()
 
 
 def test_a_plain_loop_is_balanced() -> None:

@@ -16,7 +16,7 @@ import trainhooks
 README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-FIRST, OTHERS, REST = BLOCKS[0], BLOCKS[1:-1], BLOCKS[-1]
+FIRST, NATIVE, OTHERS, REST = BLOCKS[0], BLOCKS[1], BLOCKS[2:-1], BLOCKS[-1]
 
 
 def run_script(script: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -35,10 +35,11 @@ def test_the_first_script_runs_and_each_trainer_is_stopped_by_the_same_object(ba
     for needed in ("keras", "torch", backend):
         if find_spec(needed) is None:
             pytest.skip(f"{needed} is not installed")
-    done = run_script(REST + FIRST, tmp_path, KERAS_BACKEND=backend)
+    done = run_script(REST + FIRST + NATIVE, tmp_path, KERAS_BACKEND=backend)
     assert done.returncode == 0, done.stderr
     line = r"^(\w+): stopped after epoch (\d+), val_loss has not improved on \S+ of epoch (\d+) for 3 checks$"
     said = re.findall(line, done.stdout, re.MULTILINE)
+    assert done.stdout.splitlines()[-1] == "completed"
     assert [framework for framework, _, _ in said] == ["keras", "torch", "numpy"]
     assert [int(stopped) - int(best) for _, stopped, best in said] == [3, 3, 3]
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
-from trainhooks import Callback, Event, LoopRun, Run
+from trainhooks import Callback, Event, LoopRun, Run, fit
 from trainhooks.errors import CapabilityError, LoopError
 from trainhooks.events import EVENTS
 from trainhooks.numpy_model import MLP
-from trainhooks.testing import Do, StopAt, Trace, batches
+from trainhooks.testing import Constant, Do, RaiseAt, StopAt, Trace, batches
 from trainhooks.testing.play import Dial
 
 # The learning rate
@@ -266,3 +267,44 @@ def test_a_declared_event_reaches_its_hooks() -> None:
         run.on("sample")(lambda run, text: seen.append((run.step, text)))
         run.emit("sample", text="hello")
     assert seen == [(0, "hello")]
+
+
+def test_no_phase_is_running_at_teardown_even_after_an_exception() -> None:
+    seen: list[object] = []
+    look = [Do(event, lambda run: seen.append(run.phase)) for event in ("exception", "teardown")]
+    with pytest.raises(RuntimeError, match="asked for"):
+        fit(Constant(), batches(1), callbacks=[RaiseAt("train_batch_end"), *look])
+    assert seen == ["train", None]
+
+
+def test_a_callback_added_to_the_bus_of_a_run_is_attached_to_the_run() -> None:
+    one = Callback()
+    with LoopRun() as run:
+        run.bus.add(one)
+        attached = one.run
+    assert (attached, one.run) == (run.run, None)
+
+
+def test_a_callback_added_to_the_bus_of_a_run_is_asked_for_its_needs() -> None:
+    one = Callback()
+    one.requires = {"lr"}
+    with pytest.raises(CapabilityError):
+        LoopRun().bus.add(one)
+
+
+@pytest.mark.parametrize("value", ["0.5", True, float("nan")])
+def test_a_learning_rate_that_is_no_number_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match="a learning rate is a finite number"):
+        LoopRun(Dial()).lr = value
+
+
+def test_a_step_in_a_validation_inside_a_batch_is_one_in_that_batch() -> None:
+    model = MLP((2, 1), loss="mse")
+    data = (np.zeros((1, 2), "float32"), np.zeros((1, 1), "float32"))
+    with LoopRun(model) as run:
+        for _ in run.epochs(1):
+            for _ in run.train(batches(2)):
+                for _ in run.test(batches(1)):
+                    model.train_step(data)
+                break
+    assert (run.step, run.optimizer_step) == (1, 1)

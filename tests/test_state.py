@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainhooks import Callback, LoopRun, Run, evaluate, every, fit
+from trainhooks import Callback, LoopRun, Run, evaluate, every, fit, once
 from trainhooks.errors import LoopError
 from trainhooks.numpy_model import MLP
-from trainhooks.testing import Constant, Do, StopAt, Trace, batches
+from trainhooks.testing import Constant, Do, RaiseAt, StopAt, Trace, batches
 from trainhooks.testing.play import Dial
 
 rng = np.random.default_rng(0)
@@ -183,7 +183,8 @@ def test_a_state_taken_inside_an_epoch_is_refused(event: str, at: str) -> None:
         LoopRun(resume=states[0])
     assert str(refused.value) == (
         f"load_state_dict(): the state was taken inside {at!r} of epoch 0; "
-        "it can be gone on from between epochs only. Take it in on_epoch_end."
+        "it can be gone on from between epochs only. Take it in on_epoch_end, in a callback with phase='save', "
+        "which comes after those that decide."
     )
 
 
@@ -262,3 +263,69 @@ def test_reset_comes_before_train_begin_and_once_in_a_run() -> None:
             for _epoch in run.epochs(total):
                 pass
     assert seen == [1, 1]
+
+
+def test_a_state_taken_after_a_hook_of_epoch_end_raised_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="asked for"), LoopRun(callbacks=[RaiseAt("epoch_end")]) as run:
+        for _ in run.epochs(1):
+            pass
+    with pytest.warns(UserWarning, match="taken inside"):
+        state = run.state_dict()
+    with pytest.raises(LoopError):
+        LoopRun(resume=state)
+
+
+class Counts(Callback):
+    def __init__(self) -> None:
+        self.epochs = 0
+
+    def reset(self) -> None:
+        self.epochs = 0
+
+    def on_epoch_end(self) -> None:
+        self.epochs += 1
+
+
+def test_a_callback_that_the_state_does_not_know_begins_anew() -> None:
+    used = Counts()
+    fit(Constant(), batches(1), epochs=5, callbacks=[used])
+    state = fit(Constant(), batches(1), epochs=2).state_dict()
+    fit(Constant(), batches(1), epochs=3, callbacks=[used], resume=state)
+    assert used.epochs == 1
+
+
+def test_a_functions_filters_go_on_from_where_the_run_is() -> None:
+    def fired(run: LoopRun, epochs: int) -> list[int]:
+        seen: list[int] = []
+        run.on("epoch_end", every(epochs=4))(lambda run: seen.append(run.epochs_done))
+        run.on("epoch_end", once(epoch=1))(lambda run: seen.append(-run.epochs_done))
+        with run:
+            for _ in run.epochs(epochs):
+                pass
+        return seen
+
+    first = LoopRun()
+    assert fired(first, 6) == [-2, 4]
+    assert fired(LoopRun(resume=first.state_dict()), 12) == [8, 12]
+
+
+def test_a_filter_registered_in_the_middle_of_a_run_counts_from_there() -> None:
+    seen: list[int] = []
+    with LoopRun() as run:
+        for epoch in run.epochs(12):
+            if epoch == 6:
+                run.on("epoch_end", every(epochs=5))(lambda run: seen.append(run.epochs_done))
+    assert seen == [10]
+
+
+def test_loading_a_second_state_leaves_nothing_of_the_first() -> None:
+    stopped = fit(Constant(), batches(1), epochs=3, callbacks=[StopAt("epoch_end")]).state_dict()
+    run = LoopRun(resume=stopped)
+    run.load_state_dict(fit(Constant(), batches(1), epochs=1).state_dict())
+    assert (run.should_stop, run.epochs_done) == (False, 1)
+
+
+def test_a_run_that_is_over_takes_no_state() -> None:
+    over = fit(Constant(), batches(1))
+    with pytest.raises(LoopError, match="training has begun"):
+        over.load_state_dict(LoopRun().state_dict())

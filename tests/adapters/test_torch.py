@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import subprocess
 import sys
 import warnings
@@ -114,7 +115,10 @@ def test_what_is_no_optimizer_is_refused_with_what_is_needed() -> None:
         for one in (given, [sgd(model), given]):
             with pytest.raises(TypeError) as error:
                 trainhooks.wrap(model, optimizer=one)
-            assert str(error.value) == f"wrap(optimizer=...): {given!r} is no torch.optim.Optimizer.{hint} {OPTIMIZER}"
+            assert (
+                str(error.value)
+                == f"wrap(optimizer=...): {reprlib.repr(given)} is no torch.optim.Optimizer.{hint} {OPTIMIZER}"
+            )
 
 
 def test_an_empty_list_of_optimizers_and_one_given_twice_are_refused() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import tempfile
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,38 +11,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from runs import History, put
+from written import cells, text
 
-from trainhooks import Callback, LoopRun, evaluate, fit
+from trainhooks import Callback, evaluate, fit
 from trainhooks.callbacks.csv_logger import CSVLogger
 from trainhooks.testing import Constant, RaiseAt, batches, play
-
-History = Sequence[Mapping[str, Any]]
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "log.csv"
-
-
-def text(path: Path) -> str:
-    """What the file holds, with plain line ends."""
-    return path.read_bytes().decode().replace("\r\n", "\n")
-
-
-class Put(Callback):
-    """Has epochs end with these logs, which may be other things than numbers."""
-
-    def __init__(self, history: History) -> None:
-        self.history = history
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        logs.update(self.history[epoch])
-
-
-def write(history: History, *callbacks: Callback) -> None:
-    with LoopRun(callbacks=[Put(history), *callbacks]) as run:
-        for _ in run.epochs(len(history)):
-            pass
 
 
 def test_each_epoch_is_a_row(path: Path) -> None:
@@ -54,12 +32,12 @@ def test_each_epoch_is_a_row(path: Path) -> None:
 
 
 def test_a_metric_that_is_missing_is_na(path: Path) -> None:
-    write([{"b": 1.0, "a": 2.0}, {"b": 3.0}, {}], CSVLogger(path))
+    put([{"b": 1.0, "a": 2.0}, {"b": 3.0}, {}], CSVLogger(path))
     assert text(path) == "epoch,a,b\n0,2.0,1.0\n1,NA,3.0\n2,NA,NA\n"
 
 
 def test_a_metric_that_appears_late_widens_the_file(path: Path) -> None:
-    write([{"m": 1.0}, {"m": 2.0, "val_m": 3.0, "a": 4.0}, {"m": 5.0}], CSVLogger(path))
+    put([{"m": 1.0}, {"m": 2.0, "val_m": 3.0, "a": 4.0}, {"m": 5.0}], CSVLogger(path))
     assert text(path) == "epoch,m,a,val_m\n0,1.0,NA,NA\n1,2.0,4.0,3.0\n2,5.0,NA,NA\n"
 
 
@@ -75,7 +53,7 @@ def test_what_is_decided_in_an_epoch_end_is_in_its_row(path: Path) -> None:
 
 
 def test_a_metric_called_epoch_does_not_take_the_place_of_the_count(path: Path) -> None:
-    write([{"epoch": 0.25, "m": 1.0}], CSVLogger(path))
+    put([{"epoch": 0.25, "m": 1.0}], CSVLogger(path))
     assert text(path) == "epoch,m\n0,1.0\n"
 
 
@@ -116,20 +94,15 @@ def test_where_no_metric_appears_late_the_file_is_keras_s_to_the_byte(
         for epoch, logs in enumerate(history):
             logger.on_epoch_end(epoch, logs)
         logger.on_train_end()
-        write(history, CSVLogger(ours, separator))
+        put(history, CSVLogger(ours, separator))
         assert ours.read_bytes() == theirs.read_bytes()
-
-
-def cells(path: Path) -> list[dict[str, str]]:
-    with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.floats() | st.floats(width=32).map(np.float32) | st.floats(width=16).map(np.float16), min_size=1))
 def test_a_number_s_text_is_the_same_number(values: list[Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        write([{"m": value} for value in values], CSVLogger(Path(folder, "log.csv")))
+        put([{"m": value} for value in values], CSVLogger(Path(folder, "log.csv")))
         read = [float(row["m"]) for row in cells(Path(folder, "log.csv"))]
     np.testing.assert_array_equal(read, [float(value) for value in values])
 
@@ -150,7 +123,7 @@ def test_a_number_s_text_is_the_same_number(values: list[Any]) -> None:
     ],
 )
 def test_other_values_are_written_as_keras_writes_them(path: Path, value: Any, cell: str) -> None:
-    write([{"m": value}], CSVLogger(path))
+    put([{"m": value}], CSVLogger(path))
     assert cells(path) == [{"epoch": "0", "m": cell}]
 
 
@@ -175,7 +148,7 @@ def test_nothing_is_dropped_and_nothing_is_shifted(runs: list[History], one_obje
         path = Path(folder, "log.csv")
         logger = CSVLogger(path, separator, append=True)
         for history in runs:
-            write(history, logger if one_object else CSVLogger(path, separator, append=True))
+            put(history, logger if one_object else CSVLogger(path, separator, append=True))
         expected = [{"epoch": epoch, **logs} for history in runs for epoch, logs in enumerate(history)]
         rows: list[dict[str, str]] = []
         if path.exists():

@@ -2,58 +2,29 @@
 
 from __future__ import annotations
 
-import csv
 import gc
 import json
 import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from runs import live_until, put
+from written import cells, text
 
-from trainhooks import Callback, LoopRun, Run, World
+from trainhooks import LoopRun, Run, World
 from trainhooks.callbacks.csv_logger import CSVLogger
 from trainhooks.events import EVENTS
-from trainhooks.numpy_model import MLP
-from trainhooks.testing import Do, RaiseAt, StopAt, batches, play
-
-History = Sequence[Mapping[str, Any]]
+from trainhooks.testing import Do, play
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "log.csv"
-
-
-def text(path: Path) -> str:
-    """What the file holds, with plain line ends."""
-    return path.read_bytes().decode().replace("\r\n", "\n")
-
-
-def cells(path: Path) -> list[dict[str, str]]:
-    with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-class Put(Callback):
-    """Has epochs end with these logs, which may be other things than numbers."""
-
-    def __init__(self, history: History) -> None:
-        self.history = history
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        logs.update(self.history[epoch])
-
-
-def write(history: History, *callbacks: Callback) -> None:
-    with LoopRun(callbacks=[Put(history), *callbacks]) as run:
-        for _ in run.epochs(len(history)):
-            pass
 
 
 def test_a_second_run_goes_on_in_the_file(path: Path) -> None:
@@ -67,7 +38,7 @@ def test_a_second_run_goes_on_in_the_file(path: Path) -> None:
 
 def appended(path: Path, before: str | bytes, logs: Mapping[str, Any], separator: str = ",") -> str:
     path.write_bytes(before.encode() if isinstance(before, str) else before)
-    write([logs], CSVLogger(path, separator, append=True))
+    put([logs], CSVLogger(path, separator, append=True))
     return text(path)
 
 
@@ -121,7 +92,7 @@ def test_a_byte_order_mark_is_no_part_of_the_header(path: Path) -> None:
 def test_a_file_that_is_no_such_table_is_left_alone_with_a_warning(path: Path, before: str) -> None:
     path.write_text(before, newline="")
     with pytest.warns(RuntimeWarning) as caught:
-        write([{"loss": 1.0}, {"loss": 2.0}], CSVLogger(path, append=True))
+        put([{"loss": 1.0}, {"loss": 2.0}], CSVLogger(path, append=True))
     assert [str(one.message) for one in caught] == [
         f"CSVLogger.on_train_begin raised ValueError: CSVLogger({str(path)!r}): its first line "
         f"{before.splitlines()[0]!r} is neither a header with 'epoch' nor a row that begins with one. "
@@ -134,7 +105,7 @@ def test_a_file_that_is_deleted_while_training_runs_is_begun_again(path: Path) -
     def delete(run: Run) -> None:
         path.unlink()
 
-    write([{"a": 1.0}, {"a": 2.0}, {"a": 3.0}], Do("epoch_begin", delete, nth=2), CSVLogger(path))
+    put([{"a": 1.0}, {"a": 2.0}, {"a": 3.0}], Do("epoch_begin", delete, nth=2), CSVLogger(path))
     assert text(path) == "epoch,a\n2,3.0\n"
 
 
@@ -222,21 +193,6 @@ def test_it_writes_on_the_main_rank_alone(path: Path) -> None:
     assert not path.exists()
 
 
-def live(*callbacks: Callback) -> None:
-    """A run in which every event fires."""
-    model = MLP((2, 3, 2))
-    batch = np.zeros((4, 2)), np.zeros(4, int)
-    with LoopRun(model, callbacks) as run:
-        for _ in run.epochs(3):
-            for _ in run.train(batches(2)):
-                run.log(model.train_step(batch))
-            for _ in run.test(batches(1)):
-                run.log(model.test_step(batch))
-            run.emit("checkpoint", path="x", logs=run.logs)
-        for _ in run.predict(batches(1)):
-            run.log(outputs=0)
-
-
 def open_files() -> list[str]:
     folder = Path("/proc/self/fd")
     if not folder.exists():
@@ -247,16 +203,10 @@ def open_files() -> list[str]:
 @pytest.mark.parametrize("event", EVENTS)
 def test_an_exception_at_any_event_leaves_no_file_open_and_every_row_whole(path: Path, event: str) -> None:
     before = open_files()
-    trouble = RaiseAt(event)
-    extra = [RaiseAt("train_end")] if event == "exception" else []
     with warnings.catch_warnings():
         warnings.simplefilter("error", ResourceWarning)
-        if event == "exception":
-            warnings.simplefilter("ignore", RuntimeWarning)  # a second exception is told beside the first
-        with pytest.raises(RuntimeError, match="asked for"):
-            live(trouble, StopAt("epoch_end", 1), CSVLogger(path), *extra)
+        live_until(event, CSVLogger(path))
         gc.collect()
-    assert trouble.fired == 1
     assert open_files() == before
     rows = cells(path) if path.exists() else []
     assert [row["epoch"] for row in rows] == ["0", "1"][: len(rows)]

@@ -261,3 +261,29 @@ def test_the_state_of_another_metric_is_dropped() -> None:
     with pytest.warns(UserWarning, match="begins anew"):
         new.load_state_dict(old.state_dict())
     assert (new.wait, new.best) == (0, None)
+
+
+def test_best_weights_of_another_framework_are_told_of_and_left() -> None:
+    class Other(MLP):
+        framework = "other"
+
+    losses = [{"val_loss": value, "loss": 1.0} for value in (1.0, 2.0, 2.0)]
+    state = play(losses[:2], [EarlyStopping(patience=9, restore_best_weights=True)], trainable=MLP((1, 1))).state_dict()
+    other = Other((1, 1), seed=5)
+    before = other.get_weights()
+    stopping = EarlyStopping(patience=9, restore_best_weights=True)
+    with pytest.warns(UserWarning, match="the best weights, of epoch 1, were numpy's and do not go into other"):
+        run = play(losses, [stopping], trainable=other, resume=state)
+    assert (run.outcome, stopping.best, stopping.wait) == ("completed", 1.0, 2)
+    assert all(np.array_equal(before[name], after) for name, after in other.get_weights().items())
+
+
+def test_a_stop_that_was_held_to_the_end_is_none() -> None:
+    stopping = EarlyStopping("loss")
+    play([{"loss": 1.0}, {"loss": 2.0}, {"loss": 2.0}], [stopping], min_epochs=9)
+    assert stopping.stopped_epoch == 0
+
+
+def test_a_state_is_json_able_whatever_numbers_the_settings_were() -> None:
+    stopping = EarlyStopping("loss", patience=np.int64(2), baseline=np.float32(0.5), min_delta=np.float64(0.1))
+    assert json.loads(json.dumps(stopping.state_dict()))["settings"]["patience"] == 2

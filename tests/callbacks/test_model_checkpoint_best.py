@@ -10,39 +10,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from runs import Numbered, stepped, trained
+from written import files
 
-from trainhooks import MLP, Callback, LoopRun, Run
+from trainhooks import LoopRun, Run
 from trainhooks.callbacks.model_checkpoint import ModelCheckpoint
 from trainhooks.errors import MissingMetricError
-from trainhooks.store import load_arrays
-from trainhooks.testing import Do, play
+from trainhooks.testing import Do
 
 INF, NAN = math.inf, math.nan
-
-
-class Numbered(MLP):
-    """A real model whose one weight is the number of the step that it was saved in."""
-
-    def __init__(self) -> None:
-        super().__init__((1, 1), loss="mse")
-
-
-def trained(values: list[float | None], checkpoint: Callback, *others: Callback, **more: Any) -> LoopRun:
-    """A run whose ``val_loss`` is each of ``values``; where it is None the epoch does not validate."""
-    history = [{"loss": 0.5} if value is None else {"loss": 0.5, "val_loss": value} for value in values]
-    return stepped(Numbered(), history, checkpoint, *others, **more)
-
-
-def stepped(model: Numbered, history: list[dict[str, float]], *callbacks: Callback, **more: Any) -> LoopRun:
-    def write(run: Run) -> None:
-        model.weights["layer0/kernel"][...] = run.step
-
-    return play(history, [Do("train_batch_end", write, nth=None), *callbacks], trainable=model, **more)
-
-
-def files(folder: Path) -> dict[str, int]:
-    """The files in a folder, hidden ones too, each with the step that it was saved in."""
-    return {path.name: int(load_arrays(path)["layer0/kernel"].item()) for path in sorted(folder.iterdir())}
 
 
 # When it saves

@@ -10,8 +10,8 @@ import pytest
 from trainhooks import Callback, LoopRun, Run
 from trainhooks.callbacks._monitor import Monitor
 from trainhooks.callbacks.early_stopping import EarlyStopping
-from trainhooks.errors import MissingMetricError
-from trainhooks.testing import StopAt, play
+from trainhooks.errors import MetricValueError, MissingMetricError
+from trainhooks.testing import Do, StopAt, play
 
 # Missing when it is due
 
@@ -209,3 +209,12 @@ def test_leaving_the_loop_before_the_metric_came_is_no_error() -> None:
             if run.epochs_done == 1:
                 break
     assert (run.outcome, run.epochs_done) == ("stopped", 2)
+
+
+def test_an_array_in_the_logs_is_told_of_by_the_watching_callback() -> None:
+    def write(run: Run) -> None:
+        run.logs["m"] = [1.0, 2.0]
+
+    with pytest.raises(MetricValueError) as error:
+        play([{"loss": 1.0}], [Do("epoch_end", write), EarlyStopping("m", mode="min")])
+    assert str(error.value) == "EarlyStopping(monitor='m'): [1.0, 2.0] in the logs is not one number"

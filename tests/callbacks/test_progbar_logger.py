@@ -5,40 +5,24 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
+from runs import Put
+from written import Terminal
 
-from trainhooks import Callback, LoopRun, World, evaluate, fit, predict
+from trainhooks import LoopRun, World, evaluate, fit, predict
 from trainhooks.callbacks.progbar_logger import ProgbarLogger
 from trainhooks.events import EVENTS
 from trainhooks.numpy_model import MLP
 from trainhooks.testing import Constant, Do, RaiseAt, StopAt, batches, play
 
 
-class Terminal(io.StringIO):
-    """A text in memory that says that somebody looks at it."""
-
-    def isatty(self) -> bool:
-        return True
-
-
 class Notebook(io.StringIO):
     """A text in memory that calls itself what a notebook has for its streams."""
 
     __module__ = "ipykernel.iostream"
-
-
-class Put(Callback):
-    """Has epochs end with these logs, which may be other things than numbers."""
-
-    def __init__(self, history: Sequence[Mapping[str, Any]]) -> None:
-        self.history = history
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        logs.update(self.history[epoch])
 
 
 # Lines

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import struct
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Iterable
 
-import numpy as np
 import pytest
+from runs import live_until
+from written import Terminal
 
-from trainhooks import Callback, LoopRun, Run, fit
+from trainhooks import LoopRun, Run, fit
 from trainhooks.callbacks.progbar_logger import ProgbarLogger
 from trainhooks.events import EVENTS
-from trainhooks.numpy_model import MLP
 from trainhooks.testing import Constant, Do, RaiseAt, StopAt, batches, play
-
-
-class Terminal(io.StringIO):
-    """A text in memory that says that somebody looks at it."""
-
-    def isatty(self) -> bool:
-        return True
 
 
 def screen(text: str) -> list[str]:
@@ -111,32 +102,11 @@ def test_after_an_exception_the_bar_stands_where_it_was() -> None:
     assert [re.sub(r" \[.*", "", line) for line in screen(out.getvalue())] == ["Epoch 1/1:  25%|##5       | 1/4"]
 
 
-def live(*callbacks: Callback) -> None:
-    """A run in which every event fires."""
-    model = MLP((2, 3, 2))
-    batch = np.zeros((4, 2)), np.zeros(4, int)
-    with LoopRun(model, callbacks) as run:
-        for _ in run.epochs(3):
-            for _ in run.train(batches(2)):
-                run.log(model.train_step(batch))
-            for _ in run.test(batches(1)):
-                run.log(model.test_step(batch))
-            run.emit("checkpoint", path="x", logs=run.logs)
-        for _ in run.predict(batches(1)):
-            run.log(outputs=0)
-
-
 @pytest.mark.parametrize("event", EVENTS)
 def test_an_exception_at_any_event_leaves_no_bar_in_the_way_of_the_next_run(event: str) -> None:
     out = Terminal()
-    logger, trouble = ProgbarLogger(out), RaiseAt(event)
-    cause = [RaiseAt("train_end")] if event == "exception" else []
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", ResourceWarning)
-        warnings.simplefilter("ignore", RuntimeWarning)  # a second exception is told beside the first
-        with pytest.raises(RuntimeError, match="asked for"):
-            live(trouble, StopAt("epoch_end", 1), *cause, logger)
-    assert trouble.fired == 1
+    logger = ProgbarLogger(out)
+    live_until(event, logger)
     assert out.getvalue()[-1:] in ("\n", "")
     before = len(out.getvalue())
     play([{"loss": 1.0}], [logger])

@@ -131,5 +131,5 @@ def test_a_state_from_inside_an_epoch_is_refused_when_it_is_given() -> None:
         trainhooks.wrap(plain(), resume=states[0])
     assert str(error.value) == (
         "load_state_dict(): the state was taken inside 'pass' of epoch 0; it can be gone on from between epochs only. "
-        "Take it in on_epoch_end."
+        "Take it in on_epoch_end, in a callback with phase='save', which comes after those that decide."
     )
