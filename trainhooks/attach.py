@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from . import errors
-from .bus import EventBus, Handle
+from .bus import EventBus
 from .callback import Callback, keyed
 from .dispatch import Listener
 from .events import EVENTS
 from .run import Run
 
 
-def attach(bus: EventBus, run: Run, callbacks: Sequence[Callback], *, running: bool) -> Handle:
-    """Register callbacks with a run's bus, all or none; they see the run from its beginning, or now if it is running.
+def vet(run: Run, callback: Callback) -> None:
+    """Refuse a callback that this run cannot have.
 
     Raises:
-        RegistrationError: one is no callback, or has an unknown hook, argument, need or setting.
-        CapabilityError: one needs what the trainer lacks.
-        LoopError: one is attached to another run that is open.
+        RegistrationError: it is no callback, or has an unknown need or setting.
+        CapabilityError: it needs what the trainer lacks.
+        LoopError: it is attached to another run that is open.
     """
-    for callback in callbacks:
-        if not isinstance(callback, Callback):
-            raise errors.not_a_callback(callback)
-        callback.check_needs()
-        for need in {callback.requires} if isinstance(callback.requires, str) else callback.requires:
-            run.need(need, type(callback).__name__)
-        if callback.run is not None and callback.run is not run:
-            raise errors.already_attached(type(callback).__name__)
-    here = [one for one in callbacks if one.ranks == "all" or run.world.is_main]
-    handle = bus.add(*here)
-    if running:
-        for callback in here:
-            callback.run = run
-    return handle
+    if not isinstance(callback, Callback):
+        raise errors.not_a_callback(callback)
+    callback.check_needs()
+    for need in {callback.requires} if isinstance(callback.requires, str) else callback.requires:
+        run.need(need, type(callback).__name__)
+    if callback.run is not None and callback.run is not run:
+        raise errors.already_attached(type(callback).__name__)
 
 
 def admit(run: Run, listener: Listener) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import unicodedata
 import warnings
 import weakref
 from collections.abc import Callable, Iterable
@@ -76,6 +77,10 @@ class EventBus:
         self._warned: dict[int, object] = {}  # by id, with the object, so that no other gets that id
         self.admit: Callable[[Listener], None] = self._admit
         """Asked about each listener before it is registered; raises to refuse it."""
+        self.vet: Callable[[Callback], None] = Callback.check_needs
+        """Asked about each callback before it is registered; raises to refuse it."""
+        self.joined: Callable[[Callback], None] = _nothing
+        """Told of each callback after it was registered."""
 
     @property
     def callbacks(self) -> tuple[Callback, ...]:
@@ -117,6 +122,7 @@ class EventBus:
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 raise errors.not_a_callback(callback)
+            self.vet(callback)
             if id(callback) in self._owners or id(callback) in made:
                 raise errors.added_twice(type(callback).__name__)
             listeners = tuple(callback.listeners(self.events))
@@ -126,6 +132,8 @@ class EventBus:
         self._owners |= made
         added = tuple(one for _, listeners in made.values() for one in listeners)
         self._insert(added)
+        for callback in callbacks:
+            self.joined(callback)
         return Handle(self, added, callbacks)
 
     def remove(self, callback: Callback) -> None:
@@ -195,9 +203,8 @@ class EventBus:
         found = self.events[event]
         raised: list[tuple[Listener, BaseException]] = []
         for listener in self._ordered(found):
-            call = compile_listeners(found, [listener], self.run, self.progress, self.report)
             try:
-                call(*arguments)  # type: ignore[misc]
+                compile_listeners(found, [listener], self.run, self.progress, self.report)(*arguments)  # type: ignore[misc]
             except BaseException as error:  # handed back, Ctrl-C too: the other listeners must still be reached
                 raised.append((listener, error))
         return raised
@@ -211,6 +218,13 @@ class EventBus:
             for one in self._of(callback)
             if one.gates
         }
+
+    def resume_gates(self) -> None:
+        """Have every filter count on from where the run is now, for those whose state was not saved."""
+        for listeners in self._listeners.values():
+            for one in listeners:
+                for gate in one.gates:
+                    gate.begin(self.progress)
 
     def load_gate_states(self, callback: Callback, states: dict[str, list[Any]]) -> None:
         """Take back what ``gate_states`` gave; a hook that is no longer filtered alike starts anew."""
@@ -247,6 +261,8 @@ class EventBus:
 
     def _insert(self, listeners: Iterable[Listener]) -> None:
         for listener in listeners:
+            for gate in listener.gates:
+                gate.begin(self.progress)
             self._listeners.setdefault(listener.event.name, []).append(listener)
             self._stale(listener.event)
 
@@ -272,7 +288,13 @@ class EventBus:
         self.calls[event.name] = compile_first
 
 
+def _nothing(callback: Callback) -> None:
+    pass
+
+
 def _is_free(name: object) -> bool:
     """Whether a hook can take it as an argument, and the dispatcher has no such name of its own."""
     text = name if isinstance(name, str) else ""
+    if unicodedata.normalize("NFKC", text) != text:  # Python would write it otherwise in the dispatcher
+        return False
     return text.isidentifier() and not (keyword.iskeyword(text) or text.startswith("_") or text == "run")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from . import errors
 from .dispatch import ErrorPolicy, Listener, Phase
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from .run import Run
+
+
+_KERAS_ASKS: Final = ("set_model", "set_params", "params", "on_batch_end")
 
 
 class Callback:
@@ -43,8 +47,18 @@ class Callback:
 
     @property
     def model(self) -> Any:
-        """The framework's own model, fetched anew at each access; None while attached to no run."""
+        """The framework's own model, fetched anew at each access; None while attached to no run.
+
+        A stop is asked for with ``self.run.stop(reason)``; ``stop_training`` is Keras's, and means nothing elsewhere.
+        """
         return None if self.run is None else self.run.model
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:  # only for what is not there: what Keras asks of its own callbacks
+            if name in _KERAS_ASKS:
+                raise errors.keras_asks(type(self).__name__, name)
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def listeners(self, events: Mapping[str, Event] = EVENTS) -> Iterator[Listener]:
         """One listener for each hook that is defined.
@@ -75,18 +89,32 @@ class Callback:
             if hook in defined:
                 yield hook, event
 
-    def check_needs(self, known: Iterable[str] = CAPABILITIES) -> None:
-        """Refuse a need or a setting that does not exist.
+    def check_needs(self) -> None:
+        """Refuse a need or a setting that does not exist, and what no run could work with.
 
         Raises:
             RegistrationError: it names the nearest one.
         """
-        known = list(known)
+        known, who = list(CAPABILITIES), type(self).__name__
         for need in {self.requires} if isinstance(self.requires, str) else self.requires:
             if need not in known:
-                raise errors.unknown_need(type(self).__name__, need, known)
+                raise errors.unknown_need(who, need, known)
         if self.ranks not in ("main", "all"):
-            raise errors.unknown_setting(type(self).__name__, "ranks", self.ranks, ("main", "all"))
+            raise errors.unknown_setting(who, "ranks", self.ranks, ("main", "all"))
+        try:
+            inspect.signature(self.save).bind(None)
+        except TypeError:
+            raise errors.other_save(who) from None
+        try:
+            self.run = self.run
+        except AttributeError:  # a frozen dataclass
+            raise errors.frozen_callback(who) from None
+
+    def __getstate__(self) -> Any:  # a copy, and what is unpickled, is attached to no run
+        state = super().__getstate__() if hasattr(object, "__getstate__") else self.__dict__  # type: ignore[misc]
+        if isinstance(state, tuple):  # with the values of slots beside it
+            return ({name: value for name, value in (state[0] or {}).items() if name != "run"}, *state[1:])
+        return state and {name: value for name, value in state.items() if name != "run"}
 
     def reset(self) -> None:
         """Forget what an earlier run left. Called before the first ``train_begin`` of a new run, never on a resume."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
 
 BETWEEN_EPOCHS: Final = ("nothing", "run", "train")
 """The innermost open scope where no epoch is under way."""
+
+
+def taken_inside(at: str, epoch: int, who: str) -> str:
+    """What is wrong with a state that was taken inside an epoch."""
+    return (
+        f"{who}: the state was taken inside {at!r} of epoch {epoch}; it can be gone on from between epochs only. "
+        "Take it in on_epoch_end, in a callback with phase='save', which comes after those that decide."
+    )
 
 
 def collect(run: Run, progress: Progress, trainable: Trainable, bus: EventBus, at: str) -> dict[str, Any]:
@@ -47,17 +56,19 @@ def restore(state: Mapping[str, Any], run: Run, progress: Progress, trainable: T
     Raises:
         LoopError: the state was taken inside an epoch.
     """
+    if "at" not in state:
+        raise ValueError(f"load_state_dict(): {reprlib.repr(state)} is not what run.state_dict() gives")
     if state["at"] not in BETWEEN_EPOCHS:
-        raise LoopError(
-            f"load_state_dict(): the state was taken inside {state['at']!r} of epoch {state['progress']['epoch']}; "
-            "it can be gone on from between epochs only. Take it in on_epoch_end."
-        )
+        raise LoopError(taken_inside(state["at"], state["progress"]["epoch"], "load_state_dict()"))
     progress.load_state_dict(state["progress"])
     run.history = [EpochRecord(epoch, dict(logs)) for epoch, logs in state["history"]]
+    bus.resume_gates()
     for key, callback in keyed(bus.callbacks).items():
         if key in state["callbacks"]:
             callback.load_state_dict(state["callbacks"][key])
             bus.load_gate_states(callback, state["filters"].get(key, {}))
+        else:  # new to this run, whatever it did in another
+            callback.reset()
     if state["trainable"] is not None and state["framework"] == trainable.framework and not trainable.missing("state"):
         trainable.load_state_dict(state["trainable"])
         run.lr_shares = state["lr_shares"]

@@ -150,7 +150,7 @@ def source(event: Event, listeners: Sequence[Listener]) -> str:
         passed = ", ".join(f"{name}={name}" if name in listener.by_keyword else name for name in listener.takes)
         lines.append(f"{pad}_h{number}({passed})")
         if listener.on_error != "raise":
-            lines += ["    except Exception as _error:", f"        _on_error(_l{number}, _error)"]
+            lines += ["    except _Exception as _error:", f"        _on_error(_l{number}, _error)"]
     return "\n".join(lines) + "\n"
 
 
@@ -162,7 +162,7 @@ def compile_listeners(
         return None
     if len(listeners) == 1 and listeners[0].is_plain:
         return listeners[0].call
-    names: dict[str, Any] = {"run": run, "_progress": progress, "_on_error": on_error}
+    names: dict[str, Any] = {"run": run, "_progress": progress, "_on_error": on_error, "_Exception": Exception}
     for number, listener in enumerate(listeners):
         names[f"_h{number}"] = listener.call
         names[f"_l{number}"] = listener

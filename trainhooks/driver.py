@@ -21,6 +21,7 @@ driver is mute from then on, and a trainer that goes on regardless drives nothin
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
@@ -59,11 +60,15 @@ class Driver:
         min_epochs: int = 0,
         world: World | None = None,
     ) -> None:
+        if trainable is not None and not isinstance(trainable, Trainable):
+            raise errors.no_trainable(trainable)
         self.trainable = Trainable() if trainable is None else trainable
         self.progress = Progress(min_epochs)
         self.run = Run(self, self.progress, self.trainable, world or World())
         self.bus = EventBus(self.run, self.progress)
         self.bus.admit = functools.partial(attach.admit, self.run)
+        self.bus.vet = functools.partial(attach.vet, self.run)
+        self.bus.joined = self._joined
         self.signals = Signals(self.run, self.progress, self.bus)
         self.stack: list[Frame] = []
         self.logs = Logs()
@@ -74,11 +79,19 @@ class Driver:
         self._trained = False
         self._unfinished = False
         self._unwatch: Callable[[], None] | None = None
+        if isinstance(callbacks, Callback):
+            raise errors.one_callback(callbacks)
         self.add(*callbacks)
 
     def add(self, *callbacks: Callback) -> Handle:
         """Attach callbacks, all or none."""
-        return attach.attach(self.bus, self.run, callbacks, running=self.life == "open")
+        for callback in callbacks:
+            self.bus.vet(callback)
+        return self.bus.add(*(one for one in callbacks if one.ranks == "all" or self.run.world.is_main))
+
+    def _joined(self, callback: Callback) -> None:
+        if self.life == "open":
+            callback.run = self.run
 
     def name_of(self, source: Callback | str | None) -> str | None:
         """What a callback that asks for something is called."""
@@ -121,11 +134,14 @@ class Driver:
         self.outcome = self._outcome()
         self.life = "over"
         self.stack.clear()
-        raised = self.bus.guarded("teardown")
-        for callback in self.bus.callbacks:
-            callback.run = None
-        if self._unwatch is not None:
-            self._unwatch()
+        self.progress.phase = None
+        try:
+            raised = self.bus.guarded("teardown")
+        finally:
+            for callback in self.bus.callbacks:
+                callback.run = None
+            if self._unwatch is not None:
+                self._unwatch()
         if raised and self.error is None:
             self.error = raised.pop(0)[1]
             self.outcome = self._outcome()
@@ -245,6 +261,9 @@ class Driver:
         history.append(EpochRecord(epoch, logs))  # type: ignore[arg-type]  # live: a callback may save the history
         try:
             self.signals.fire_alone("epoch_end", epoch, logs)
+        except BaseException:  # raised on: not every callback has seen this end
+            self._unfinished = True
+            raise
         finally:
             history[-1] = EpochRecord(epoch, logs.copy())
         self.progress.release_held()
@@ -332,7 +351,10 @@ class Driver:
         self.progress.optimizer_step += 1
         if not self.stack or self.signals.muted:
             return
-        self.stack[-1].logged = self.stack[-1].batch
+        for frame in reversed(self.stack):  # a step in a validation inside a batch is a step in that batch too
+            frame.logged = frame.batch
+            if frame.kind == "pass":
+                break
         self.signals.fire_alone("optimizer_step", self.progress.optimizer_step)
         if self.progress.attention:
             self.signals.attend(save=False)  # the batch is half done: a save waits for its end
@@ -351,10 +373,12 @@ class Driver:
         at = self.stack[-1].kind if self.stack else "nothing"
         if self._unfinished and at in checkpoint.BETWEEN_EPOCHS:
             at = "epoch"  # which a pause or an exception cut short
+        if at not in checkpoint.BETWEEN_EPOCHS:
+            warnings.warn(checkpoint.taken_inside(at, self.progress.epoch, "run.state_dict()"), stacklevel=3)
         return checkpoint.collect(self.run, self.progress, self.trainable, self.bus, at)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """As ``Run.load_state_dict``."""
-        if self.life == "open":
+        if self.life != "new":
             raise errors.LoopError("load_state_dict(): training has begun. Load before it, as with resume=state.")
         checkpoint.restore(state, self.run, self.progress, self.trainable, self.bus)

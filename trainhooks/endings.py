@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 
 from .dispatch import Listener
@@ -27,4 +28,5 @@ def outcome_of(error: BaseException | None, *, paused: bool, complete: bool, sto
 def say(listener: Listener, error: BaseException) -> None:
     """Warn of an exception that another one, raised first, keeps from being raised."""
     message = f"{listener.who} raised {type(error).__name__}: {error} (the first exception is raised on)"
-    warnings.warn(message, RuntimeWarning, stacklevel=3)
+    with contextlib.suppress(RuntimeWarning):  # where warnings are errors: this one must not take the first one's place
+        warnings.warn(message, RuntimeWarning, stacklevel=3)

@@ -19,7 +19,11 @@ user would catch. Messages say who, what was wrong, what there is, and what to d
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable, Sequence
+from typing import Final
+
+_LOOP_VERBS: Final = ("log", "epochs", "train", "test", "predict")
 
 
 class TrainhooksError(Exception):
@@ -153,6 +157,57 @@ def not_a_callback(value: object) -> RegistrationError:
     elif any(base.__module__.partition(".")[0] == "keras" for base in type(value).__mro__):
         hint = " It is a Keras callback: give it to fit(callbacks=[...]) beside ours."
     return RegistrationError(f"{value!r} is not a trainhooks.Callback.{hint} For a plain function there is on(event).")
+
+
+def other_save(who: str) -> RegistrationError:
+    return RegistrationError(
+        f"{who}.save: a callback's save(run) carries out run.save(). Take run alone, or give the method another name."
+    )
+
+
+def frozen_callback(who: str) -> RegistrationError:
+    return RegistrationError(f"{who} is frozen, and its run could not be set on it. Make it a class that can change.")
+
+
+def one_callback(value: object) -> RegistrationError:
+    return RegistrationError(f"callbacks={value!r}: it is a list. Write callbacks=[...].")
+
+
+def no_trainable(value: object) -> TypeError:
+    hint = "Callbacks go by name: LoopRun(callbacks=[...])." if isinstance(value, (list, tuple)) else ""
+    return TypeError(
+        f"LoopRun({reprlib.repr(value)}): it takes a trainhooks.Trainable, or none. "
+        f"{hint or 'For a model of a framework there is trainhooks.wrap(model, ...).'}"
+    )
+
+
+def no_steps(who: str, model: object, steps: Sequence[str]) -> TypeError:
+    return TypeError(
+        f"{who}({reprlib.repr(model)}): the model has no {listing(steps)}. {who} is for objects that have the steps; a "
+        "PyTorch or Keras model goes into trainhooks.wrap(model, ...)."
+    )
+
+
+def not_settable(name: str) -> AttributeError:
+    stop = " A stop is asked for with run.stop(reason)." if "stop" in name else ""
+    return AttributeError(f"run.{name} cannot be set; run.lr and run.lrs can.{stop}")
+
+
+def no_such_member(name: str, known: Sequence[str]) -> AttributeError:
+    if name in _LOOP_VERBS:
+        return AttributeError(
+            f"run.{name}: this is the run as its callbacks see it, and the loop's verbs are LoopRun's."
+            + (" In a callback, logs['name'] = value adds to the logs." if name == "log" else "")
+        )
+    return AttributeError(f"run.{name}: a run has no such member.{did_you_mean(name, known)}")
+
+
+def keras_asks(who: str, name: str) -> AttributeError:
+    hint = " A run has max_epochs and steps_per_epoch: self.run.max_epochs." if name == "params" else ""
+    return AttributeError(
+        f"{who} has no {name!r}.{hint} If it is Keras that asks: a trainhooks callback goes into "
+        "trainhooks.wrap(model, callbacks=[...]), or into fit by trainhooks_adapters.keras.bridge([...])."
+    )
 
 
 def unknown_need(who: str, need: object, known: Sequence[str]) -> RegistrationError:

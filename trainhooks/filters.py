@@ -19,12 +19,13 @@ serve many runs.
 from __future__ import annotations
 
 import difflib
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from . import gates
+from .checks import whole
 
 if TYPE_CHECKING:
     from .run import Run
@@ -172,10 +173,10 @@ def every(
     given = {"steps": steps, "optimizer_steps": optimizer_steps, "epochs": epochs, "seconds": seconds}
     unit, n = _one_unit("every", given, unknown)
     if unit == "seconds":
-        if isinstance(n, bool) or not (isinstance(n, (int, float)) and 0 < n < float("inf")):
+        if isinstance(n, bool) or not (isinstance(n, Real) and 0 < float(n) < float("inf")):
             raise ValueError(f"every(seconds={n!r}): a number of seconds above 0")
-        return _Every(unit, n)
-    count = _whole(n)
+        return _Every(unit, float(n))
+    count = whole(n)
     if count is None or count < 1:
         raise ValueError(f"every({unit}={n!r}): a whole number, at least 1")
     return _Every(unit, count)
@@ -194,7 +195,7 @@ def once(*, step: int | None = None, epoch: int | None = None, **unknown: NoRetu
     if step is None and epoch is None and not unknown:
         return _OnceFilter("", 0)
     unit, at = _one_unit("once", given, unknown)
-    count = _whole(at)
+    count = whole(at)
     if count is None or count < 0:
         raise ValueError(f"once({unit}={at!r}): a whole number, at least 0")
     return _OnceFilter(unit, count)
@@ -218,22 +219,12 @@ def between(
         low, high = bounds
     except (TypeError, ValueError):
         low = high = "no pair"
-    first, last = _whole(low), _whole(high)
+    first, last = whole(low), whole(high)
     if first is None or first < 0 or (high is not None and (last is None or last <= first)):
         raise ValueError(
             f"between({unit}={bounds!r}): a pair (first, last) of whole numbers with 0 <= first < last, or last None"
         )
     return _BetweenFilter(unit, first, last)
-
-
-def _whole(value: Any) -> int | None:
-    """A whole number of any type as an int; None for anything else, booleans included."""
-    if isinstance(value, bool):
-        return None
-    try:
-        return operator.index(value)
-    except TypeError:
-        return None
 
 
 def when(predicate: Callable[[Run], object]) -> Filter:
@@ -244,6 +235,13 @@ def when(predicate: Callable[[Run], object]) -> Filter:
     """
     if not callable(predicate):
         raise TypeError(f"when({predicate!r}): a function of the run")
+    code = getattr(predicate, "__code__", None)
+    first = code.co_varnames[:1] if code is not None else ()
+    if first and first[0] in ("logs", "epoch", "batch"):  # a hook takes arguments by name, a predicate does not
+        raise TypeError(
+            f"when(): the predicate is given the run alone, and not {first[0]!r}. "
+            f"Write when(lambda run: run.{first[0]} ...)"
+        )
     return _WhenFilter(predicate)
 
 

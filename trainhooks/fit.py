@@ -6,12 +6,15 @@ object that has ``train_step``, ``test_step`` and ``predict_step``, each of one 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
 from .callback import Callback
+from .checks import count
+from .errors import no_steps
 from .loop import LoopRun
 from .trainable import ModelOnly, Trainable
 
@@ -42,8 +45,7 @@ class Batches:
     """
 
     def __init__(self, data: Any, batch_size: int = 32, order: np.ndarray[Any, Any] | None = None) -> None:
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"batch_size={batch_size!r}: a whole number, at least 1")
+        batch_size = count(batch_size, f"batch_size={batch_size!r}", 1)
         arrays = data if isinstance(data, (tuple, list)) else (data,)
         rows = [len(array) for array in arrays]
         if len(set(rows)) != 1:
@@ -98,15 +100,17 @@ def fit(
         ValueError: an argument has no meaning.
         RegistrationError: a callback cannot be attached.
     """
-    if isinstance(validation_freq, bool) or not isinstance(validation_freq, int) or validation_freq < 1:
-        raise ValueError(f"validation_freq={validation_freq!r}: a whole number of epochs, at least 1")
-    if seed is None:
-        seed = int(np.random.default_rng().integers(2**32))
-    with LoopRun(_trainable(model), callbacks, min_epochs=min_epochs, resume=resume) as run:
+    validation_freq = count(validation_freq, f"validation_freq={validation_freq!r}", 1)
+    seed = int(np.random.default_rng().integers(2**32)) if seed is None else count(seed, f"seed={seed!r}")
+    once = not _is_arrays(data) and iter(data) is data
+    steps = ("train_step",) if validation_data is None else ("train_step", "test_step")
+    with LoopRun(_trainable("fit", model, *steps), callbacks, min_epochs=min_epochs, resume=resume) as run:
         for epoch in run.epochs(epochs):
             order = np.random.default_rng((seed, epoch)) if shuffle else None
             for batch in run.train(_batches(data, batch_size, order)):
                 run.log(model.train_step(batch), n=_size(batch))
+            if once and "train" not in run.passes and not run.should_stop:
+                warnings.warn(f"fit: epoch {epoch} had no batch: data is an iterator, which is used up", stacklevel=2)
             if validation_data is not None and (epoch + 1) % validation_freq == 0:
                 for batch in run.test(_batches(validation_data, batch_size)):
                     run.log(model.test_step(batch), n=_size(batch))
@@ -115,7 +119,7 @@ def fit(
 
 def evaluate(model: Model, data: Any, batch_size: int = 32, callbacks: Iterable[Callback] = ()) -> dict[str, Any]:
     """The metrics of ``model`` on ``data``, as means weighted by the size of the batches."""
-    with LoopRun(_trainable(model), callbacks) as run:
+    with LoopRun(_trainable("evaluate", model, "test_step"), callbacks) as run:
         for batch in run.test(_batches(data, batch_size)):
             run.log(model.test_step(batch), n=_size(batch))
     return run.logs.copy()
@@ -124,14 +128,16 @@ def evaluate(model: Model, data: Any, batch_size: int = 32, callbacks: Iterable[
 def predict(model: Predictor, data: Any, batch_size: int = 32, callbacks: Iterable[Callback] = ()) -> Any:
     """The outputs of ``model`` for ``data``, joined along the first axis."""
     outputs = []
-    with LoopRun(_trainable(model), callbacks) as run:
+    with LoopRun(_trainable("predict", model, "predict_step"), callbacks) as run:
         for batch in run.predict(_batches(data, batch_size)):
             outputs.append(model.predict_step(batch))
             run.log(outputs=outputs[-1])
     return np.concatenate(outputs)
 
 
-def _trainable(model: object) -> Trainable:
+def _trainable(who: str, model: object, *steps: str) -> Trainable:
+    if lacks := [step for step in steps if not callable(getattr(model, step, None))]:
+        raise no_steps(who, model, lacks)
     return model if isinstance(model, Trainable) else ModelOnly(model)
 
 

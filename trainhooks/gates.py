@@ -30,6 +30,9 @@ class Gate:
     def fired(self, progress: Progress) -> None:
         """The hook is called now, since this gate and all beside it were due."""
 
+    def begin(self, progress: Progress | None) -> None:
+        """It is registered at ``progress``, or the run goes on from there: it counts from there on."""
+
     def state(self) -> Any:
         """What must survive a resume, JSON-able; None when there is nothing."""
         return None
@@ -45,6 +48,10 @@ class EveryCount(Gate):
     def __init__(self, count: str, n: int) -> None:
         self.count, self.n, self.next = count, n, n
         self.source = f"_progress.{count} >= {{g}}.next"
+
+    def begin(self, progress: Progress | None) -> None:
+        if progress is not None:
+            self._last(getattr(progress, self.count))
 
     def due(self, progress: Progress, run: Run) -> bool:
         count: int = getattr(progress, self.count)
@@ -89,6 +96,10 @@ class Once(Gate):
 
     def __init__(self, count: str, at: int) -> None:
         self.count, self.at, self.done = count, at, False
+
+    def begin(self, progress: Progress | None) -> None:
+        if self.count and progress is not None and progress.resumed:  # what has passed, it did before
+            self.done = getattr(progress, self.count) >= self.at
 
     def due(self, progress: Progress, run: Run) -> bool:
         return not (self.done or (self.count and getattr(progress, self.count) < self.at))

@@ -7,6 +7,7 @@ for each type), so that no framework need be known here.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any, Final, Literal
 
@@ -69,7 +70,7 @@ class Mean:
         if type(n) is not int and type(n) is not float:
             n = _weight(n)
         if not 0 <= n < _INFINITY:
-            raise ValueError(f"n={n!r}: the weight of a value is a number of samples, at least 0")
+            raise ValueError(f"n={reprlib.repr(n)}: the weight of a value is a number of samples, at least 0")
         if type(value) is not float:
             cls = type(value)
             try:
@@ -147,7 +148,7 @@ def _weight(n: Any) -> float:
     try:
         return _READ[kind](n)  # type: ignore[index]  # a tracer or no number is no key
     except (KeyError, MetricValueError):
-        raise ValueError(f"n={n!r}: the weight of a value is a number of samples, at least 0") from None
+        raise ValueError(f"n={reprlib.repr(n)}: the weight of a value is a number of samples, at least 0") from None
 
 
 def _read_number(value: Any) -> float:

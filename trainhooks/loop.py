@@ -14,14 +14,16 @@ there: late by the lines in between. A ``with`` that ends in an exception makes 
 
 from __future__ import annotations
 
+import reprlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from .callback import Callback
+from .checks import whole
 from .driver import Driver
-from .errors import LoopError
+from .errors import LoopError, MetricValueError
 from .frames import Frame
 from .passes import Loop, batches, come_back, length_hint, length_of, limited
 from .run import Run
@@ -43,10 +45,10 @@ else:
             return getattr(self.run, name)
 
         def __setattr__(self, name, value):
-            if isinstance(getattr(Run, name, None), property):
-                setattr(self.run, name, value)
-            else:
+            if name.startswith("_") or name == "run":
                 object.__setattr__(self, name, value)
+            else:
+                setattr(self.run, name, value)
 
 
 class LoopRun(_Forwards):
@@ -111,9 +113,11 @@ class LoopRun(_Forwards):
 
     def _end(self, error: BaseException | None) -> None:
         self._handled = None  # its traceback would keep alive whatever it went through
-        if error is not None:
-            self._driver.fail(error)
-        self._driver.teardown()
+        try:
+            if error is not None:
+                self._driver.fail(error)
+        finally:
+            self._driver.teardown()
 
     # The loop's verbs
 
@@ -126,9 +130,10 @@ class LoopRun(_Forwards):
         Raises:
             LoopError: outside ``with``, or inside another loop of the run.
         """
-        if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 0):
+        total = None if n is None else whole(n)
+        if n is not None and (total is None or total < 0):
             raise ValueError(f"run.epochs({n!r}): the total of epochs, a whole number, or None to go on until a stop")
-        return Loop(lambda: self._epochs(n), lambda: _left_of(n, self._driver.progress.epochs_done))
+        return Loop(lambda: self._epochs(total), lambda: _left_of(total, self._driver.progress.epochs_done))
 
     def train(self, loader: Iterable[T], *, limit: int | None = None) -> Loop[T]:
         """One pass of training over ``loader``; two in one epoch go on counting its batches.
@@ -191,6 +196,10 @@ class LoopRun(_Forwards):
         if frame is None or frame.logs is None:
             raise LoopError(_LOG_OUTSIDE)
         if values is not None:
+            if not isinstance(values, Mapping):
+                raise MetricValueError(
+                    f"run.log({reprlib.repr(values)}): a value needs its name, as run.log(loss=value)"
+                )
             metrics = {**values, **metrics}
         frame.logged = batch = frame.batch
         if frame.values_of != batch:
@@ -232,9 +241,10 @@ class LoopRun(_Forwards):
         loader: Iterable[T],
         limit: int | None,
     ) -> Loop[T]:
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+        most = None if limit is None else whole(limit)
+        if limit is not None and (most is None or most < 0):
             raise ValueError(f"run.{verb}(limit={limit!r}): a number of batches, at least 0")
-        return Loop(lambda: self._iterate(kind, name, loader, limit), lambda: length_of(loader, limit))
+        return Loop(lambda: self._iterate(kind, name, loader, most), lambda: length_of(loader, most))
 
     def _iterate(
         self, kind: Literal["pass", "test", "predict"], name: str, loader: Iterable[T], limit: int | None

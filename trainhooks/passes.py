@@ -105,5 +105,5 @@ def length_hint(loader: Iterable[Any], limit: int | None) -> int | None:
     """How many items that is, or None where the loader does not know."""
     try:
         return length_of(loader, limit)
-    except TypeError:
+    except Exception:  # whatever a loader's own __len__ raises: a length is a hint, and training needs none
         return None

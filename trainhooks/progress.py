@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from .checks import count
 from .errors import did_you_mean, listing
 
 StopKind = Literal["decision", "fault", "pause"]
@@ -72,12 +73,10 @@ class Progress:
     )
 
     def __init__(self, min_epochs: int = 0) -> None:
-        if isinstance(min_epochs, bool) or not isinstance(min_epochs, int) or min_epochs < 0:
-            raise ValueError(f"min_epochs={min_epochs!r}: a whole number, at least 0")
         self.epoch = self.batch = self.step = self.optimizer_step = self.epochs_done = 0
         self.phase: Phase | None = None
         self.max_epochs: int | None = None
-        self.min_epochs = min_epochs
+        self.min_epochs = count(min_epochs, f"min_epochs={min_epochs!r}")
         self.steps_per_epoch: int | None = None
         self.resumed = False
         self.stop: Stop | None = None
@@ -135,6 +134,8 @@ class Progress:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         for name in _COUNTS:
             setattr(self, name, int(state[name]))
+        self.stop, self.pause, self.held = None, None, {}
+        self.halt = self.attention = False
         for kind, reason, source in state["stops"]:
             self.ask_stop(Stop(kind, reason, source))
         self.stop_told = bool(state["stop_told"])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from .errors import lacking
+from . import errors
 from .logs import Logs
 from .progress import Phase, Progress, Stop, StopKind
 from .trainable import Trainable
@@ -32,6 +32,9 @@ class EpochRecord(NamedTuple):
     logs: dict[str, Any]
 
 
+_OWN: Final = ("_driver", "_progress", "_trainable", "history", "lr_shares", "world")
+
+
 class Run:
     """One training, as its callbacks see it and steer it.
 
@@ -46,6 +49,18 @@ class Run:
         self.lr_shares: list[float] | None = None
         self.world = world
         self.history: list[EpochRecord] = []
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:  # only for what is not there
+            raise errors.no_such_member(name, [one for one in dir(type(self)) if not one.startswith("_")])
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            known = getattr(type(self), name, None)
+            if name in _OWN or (isinstance(known, property) and known.fset is not None):
+                object.__setattr__(self, name, value)
+            else:  # a misspelt setting must not pass in silence
+                raise errors.not_settable(name)
 
     # Where it is
 
@@ -281,7 +296,11 @@ class Run:
     # What it must keep
 
     def state_dict(self) -> dict[str, Any]:
-        """Progress, history and each callback's state; the Trainable's too, where it offers one."""
+        """Progress, history and each callback's state; the Trainable's too, where it offers one.
+
+        Take it between two epochs, or in ``on_epoch_end`` of a callback with ``phase = "save"``: only there have those
+        that decide seen the epoch. JSON-able, save for arrays of weights.
+        """
         return self._driver.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -300,10 +319,12 @@ class Run:
         """
         reason = self._trainable.missing(capability)
         if reason is not None:
-            raise lacking(who, capability, reason)
+            raise errors.lacking(who, capability, reason)
 
 
 def _checked_lr(value: float) -> float:
+    if isinstance(value, (str, bytes, bool)):  # float() would take them
+        raise ValueError(f"run.lr = {value!r}: a learning rate is a finite number, at least 0")
     lr = float(value)
     if not (math.isfinite(lr) and lr >= 0):
         raise ValueError(f"run.lr = {value!r}: a learning rate is a finite number, at least 0")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, overload
 
 from .callback import Callback
-from .errors import did_you_mean, listing, no_adapter
+from .errors import did_you_mean, listing, no_adapter, one_callback
 from .loop import LoopRun
 from .plugins import frameworks, plugin_manager
 from .trainable import Trainable
@@ -40,6 +40,29 @@ class WrapOptions:
                 raise TypeError(f"wrap({who}): there is no argument {name!r}.{near} There are {listing(known)}.")
 
 
+@overload
+def wrap(
+    target: Trainable,
+    *,
+    callbacks: Iterable[Callback] = (),
+    optimizer: Any = None,
+    min_epochs: int = 0,
+    resume: Mapping[str, Any] | None = None,
+) -> LoopRun: ...
+
+
+@overload
+def wrap(
+    target: Any,
+    *,
+    callbacks: Iterable[Callback] = (),
+    optimizer: Any = None,
+    min_epochs: int = 0,
+    resume: Mapping[str, Any] | None = None,
+    **extra: Any,
+) -> Any: ...
+
+
 def wrap(
     target: Any,
     *,
@@ -60,10 +83,15 @@ def wrap(
         resume: what ``run.state_dict()`` gave between two epochs.
         extra: the adapter's own arguments.
 
+    What comes back depends on the framework, so that its type is not known here; an adapter's own ``wrap``, as
+    ``trainhooks_adapters.torch.wrap``, is the same and typed.
+
     Raises:
         NoAdapterError: no adapter takes ``target``.
         RegistrationError: a callback cannot be registered, or needs what the framework lacks.
     """
+    if isinstance(callbacks, Callback):
+        raise one_callback(callbacks)
     options = WrapOptions(tuple(callbacks), optimizer, min_epochs, resume, extra)
     if isinstance(target, Trainable):
         options.check_extra(type(target).__name__)

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from ..errors import did_you_mean, unmet_monitor
+from ..errors import MetricValueError, did_you_mean, unmet_monitor
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -103,7 +103,7 @@ class Monitor:
         if self.name in logs:
             self._check_mode()
             self._seen = True
-            return float(logs[self.name])
+            return self._number(logs[self.name])
         if run.cut_short:
             return None
         # the longest name: beside a validation "val", "val_new_loss" may be of one that is called "val_new"
@@ -118,6 +118,12 @@ class Monitor:
             warnings.warn(f"{self.who}: no validation has run yet, so there is nothing to check.", stacklevel=2)
         return None
 
+    def _number(self, value: Any) -> float:
+        try:
+            return float(value.item() if hasattr(value, "item") else value)
+        except (TypeError, ValueError) as error:
+            raise MetricValueError(f"{self.who}: {value!r} in the logs is not one number") from error
+
     def finish(self, run: Run, logs: Mapping[str, Any], why: str = "no validation ever ran") -> None:
         """At the end of training: a metric that was waited for and never came, and ``why``.
 
@@ -130,6 +136,7 @@ class Monitor:
     def state_dict(self, **settings: Any) -> dict[str, Any]:
         """What it keeps, beside the settings that ``load_state_dict`` is to hold against the constructor's."""
         settings = {"monitor": self.name, "mode": self.mode, "min_delta": self.min_delta, **settings}
+        settings = {name: one.item() if hasattr(one, "item") else one for name, one in settings.items()}  # for JSON
         return {"best": self.best, "seen": self._seen, "missed": self._missed, "settings": settings}
 
     def load_state_dict(self, state: Mapping[str, Any], **settings: Any) -> bool:

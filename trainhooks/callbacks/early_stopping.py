@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,8 @@ class EarlyStopping(Callback):
         self.wait = self.best_epoch = self.stopped_epoch = 0
         self._snapshot: Any = None
         self._saved_weights: Mapping[str, Any] | None = None
+        self._saved_under: str | None = None
+        """The framework whose weights those are."""
         self._trains = False
         """Whether this run trains: an evaluation must not be given the weights of a training before it."""
 
@@ -103,6 +106,8 @@ class EarlyStopping(Callback):
 
     def on_train_end(self, run: Run, logs: Logs) -> None:
         self._watch.finish(run, logs)
+        if not run.should_stop:  # it was held until the end
+            self.stopped_epoch = 0
         if self.stopped_epoch and self.verbose:
             print(f"Epoch {self.stopped_epoch + 1}: early stopping")
         self._restore(run)
@@ -114,17 +119,21 @@ class EarlyStopping(Callback):
     def on_teardown(self, run: Run) -> None:
         self._trains = False
         if self._snapshot is not None and run.can("weights"):  # the state can be asked for when the model is gone
-            self._saved_weights, self._snapshot = self._best_weights(), None
+            self._saved_weights, self._saved_under = self._best_weights(), run.framework
+            self._snapshot = None
 
     def state_dict(self) -> dict[str, Any]:
         state = {name: getattr(self, name) for name in ("wait", "best_epoch", "stopped_epoch")}
-        return state | self._watch.state_dict(**self._settings) | {"best_weights": self._best_weights()}
+        under = self._saved_under if self._snapshot is None or self.run is None else self.run.framework
+        weights = {"best_weights": self._best_weights(), "weights_of": under}
+        return state | self._watch.state_dict(**self._settings) | weights
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.reset()
         if self._watch.load_state_dict(state, **self._settings):
             self.wait, self.best_epoch = state["wait"], state["best_epoch"]
-            self.stopped_epoch, self._saved_weights = state["stopped_epoch"], state["best_weights"]
+            self.stopped_epoch = state["stopped_epoch"]
+            self._saved_weights, self._saved_under = state["best_weights"], state["weights_of"]
 
     @property
     def _settings(self) -> dict[str, Any]:
@@ -141,9 +150,16 @@ class EarlyStopping(Callback):
     def _restore(self, run: Run) -> None:
         if self._snapshot is not None:
             run.restore(self._snapshot)
-        elif self._saved_weights is not None:
+        elif self._saved_weights is None:
+            return
+        elif self._saved_under == run.framework:
             run.set_weights(self._saved_weights)
         else:
+            warnings.warn(
+                f"EarlyStopping(restore_best_weights=True): the best weights, of epoch {self.best_epoch + 1}, were "
+                f"{self._saved_under}'s and do not go into {run.framework}: the model keeps those it has.",
+                stacklevel=2,
+            )
             return
         if self.verbose:
             print(f"Restored the weights of the best epoch: {self.best_epoch + 1}.")

@@ -64,7 +64,8 @@ class LambdaCallback(Callback):
                 raise TypeError(f"LambdaCallback({name}=...): there is no such hook.{near}")
             if call is not None and not callable(call):
                 raise TypeError(f"LambdaCallback({name}={call!r}): a hook is a function, or None for none")
-        self.phase, self.on_error, self.requires, self.ranks = phase, on_error, requires, ranks
+        self.phase, self.on_error, self.ranks = phase, on_error, ranks
+        self.requires = {requires} if isinstance(requires, str) else frozenset(requires)
         self.hooks: dict[str, Hook] = {name: call for name, call in hooks.items() if call is not None}
 
     def listeners(self, events: Mapping[str, Event] = EVENTS) -> Iterator[Listener]:

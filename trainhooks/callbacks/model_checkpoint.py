@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .. import store
 from ..callback import Callback
+from ..checks import whole
 from ..dispatch import Listener
 from ..errors import missing_metric
 from ..events import EVENTS, Event
@@ -78,7 +79,8 @@ class ModelCheckpoint(Callback):
                 f"ModelCheckpoint(filepath={self.filepath!r}): its suffix says what to write. There is "
                 f"{', '.join(map(repr, _SUFFIXES))} (weights, under every trainer)."
             )
-        if save_freq != "epoch" and (isinstance(save_freq, bool) or not isinstance(save_freq, int) or save_freq < 1):
+        steps = None if save_freq == "epoch" else whole(save_freq)
+        if save_freq != "epoch" and (steps is None or steps < 1):
             raise ValueError(f"ModelCheckpoint(save_freq={save_freq!r}): 'epoch', or a number of steps, at least 1")
         if initial_value_threshold is not None and math.isnan(initial_value_threshold):
             raise ValueError(f"ModelCheckpoint(initial_value_threshold={initial_value_threshold!r}): a number, or None")
@@ -90,7 +92,8 @@ class ModelCheckpoint(Callback):
         self._watch = Monitor("ModelCheckpoint", monitor, mode, strict=strict) if save_best_only else None
         if self._watch is not None:
             self._watch.reset(initial_value_threshold)
-        self.monitor, self.verbose, self.save_best_only, self.save_freq = monitor, verbose, save_best_only, save_freq
+        self.monitor, self.verbose, self.save_best_only = monitor, verbose, save_best_only
+        self.save_freq: Literal["epoch"] | int = "epoch" if steps is None else steps
         self.save_weights_only = save_weights_only
         self.last_path: Path | None = None
 
@@ -101,7 +104,7 @@ class ModelCheckpoint(Callback):
     def listeners(self, events: Mapping[str, Event] = EVENTS) -> Iterator[Listener]:
         dropped = "train_batch_end" if self.save_freq == "epoch" else "epoch_end"
         for one in super().listeners(events):
-            if one.event.name == "train_batch_end" and self.save_freq != "epoch":
+            if one.event.name == "train_batch_end" and isinstance(self.save_freq, int):
                 due = (every(steps=self.save_freq),)
                 yield Listener(
                     one.event, one.call, one.who, filters=due, phase=self.phase, on_error=self.on_error, owner=self

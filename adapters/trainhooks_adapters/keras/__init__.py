@@ -78,6 +78,8 @@ def bridge(
         RegistrationError: a callback cannot be registered.
         FrameworkNotInstalledError: Keras is not installed.
     """
+    if isinstance(callbacks, trainhooks.Callback):
+        raise errors.one_callback(callbacks)
     callbacks = tuple(callbacks)
     for callback in callbacks:
         if not isinstance(callback, trainhooks.Callback):

@@ -52,9 +52,11 @@ class Translation:
         """The run is over, in ``error`` or well; a second time does nothing."""
         driver, self.driver = self.driver, None
         if driver is not None:
-            if error is not None:
-                driver.fail(error)
-            driver.teardown()
+            try:
+                if error is not None:
+                    driver.fail(error)
+            finally:
+                driver.teardown()
 
     def bury(self) -> None:
         """End a run whose loop was left without a word: by an exception of which no callback is told."""

@@ -102,6 +102,11 @@ def _joined(given: Any, bridge: Any) -> list[Any]:
     if given is None:
         given = ()
     native = list(given) if isinstance(given, (list, tuple)) else [given]
+    for one in native:
+        if isinstance(one, trainhooks.Callback):
+            raise TypeError(
+                f"fit(callbacks=[{one!r}]): it is no Keras callback; give it to wrap(model, callbacks=[...])"
+            )
     last = (keras.callbacks.History, keras.callbacks.ProgbarLogger)
     return [
         *(one for one in native if not isinstance(one, last)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from warnings import warn
@@ -61,7 +62,7 @@ class TorchTrainable(trainhooks.Trainable):
             raise ValueError(f"run.lrs = {list(lrs)!r}: the parameter groups are {len(groups)}, the values {len(lrs)}")
         if not self._warned and any("initial_lr" in group for group in groups):
             self._warned = True
-            warn(_SCHEDULED, stacklevel=3)  # where a hook says run.lr = ...
+            warn(_SCHEDULED, stacklevel=4)  # where a hook says run.lr = ...
         for group, lr in zip(groups, lrs, strict=True):
             if hasattr(group["lr"], "fill_"):  # a tensor stays the same one: a compiled step has it inside
                 group["lr"].detach().fill_(lr)
@@ -144,7 +145,7 @@ def _optimizers(given: Any) -> tuple[Any, ...]:
             if isinstance(getattr(one, "optimizer", None), import_torch().optim.Optimizer):
                 hint = " It has one inside: give that, as optimizer=scheduler.optimizer."
             raise TypeError(
-                f"wrap(optimizer=...): {one!r} is no torch.optim.Optimizer.{hint} "
+                f"wrap(optimizer=...): {reprlib.repr(one)} is no torch.optim.Optimizer.{hint} "
                 "Give the optimizer whose step() the loop calls, or a list of them."
             )
     if len({id(one) for one in optimizers}) != len(optimizers) or not optimizers:
