@@ -18,7 +18,7 @@ ADAPTERS = CORE.parent / "adapters" / "trainhooks_adapters"
 
 _HOOKS = {"errors", "checks", "events", "filters", "gates", "dispatch", "callback"}
 _RUN = {"errors", "checks", "progress", "trainable", "logs", "world", "run"}
-_DRIVER = _HOOKS | _RUN | {"bus", "frames", "signals", "attach", "endings", "checkpoint", "store"}
+_DRIVER = _HOOKS | _RUN | {"bus", "frames", "signals", "scopes", "attach", "endings", "checkpoint", "store"}
 _LOOP = _DRIVER | {"driver", "passes", "loop", "fit"}
 _TOP = _LOOP | {"numpy_model", "datasets", "callbacks", "hookspecs", "plugins", "wrap"}
 
@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "frames": {"events", "logs"},
     "signals": _HOOKS | _RUN | {"bus"},
     "checkpoint": _HOOKS | _RUN | {"store"},
+    "scopes": _HOOKS | _RUN | {"bus", "frames", "signals"},
     "attach": _HOOKS | _RUN | {"bus"},
     "endings": _HOOKS | _RUN,
     "driver": _DRIVER,

@@ -1,0 +1,242 @@
+"""Scopes: opens and closes the scopes of a run by the grammar, and counts what is done in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import errors
+from .bus import EventBus
+from .frames import BATCH_EVENTS, PARENTS, Frame, Kind
+from .logs import Logs
+from .progress import Progress
+from .run import EpochRecord, Run
+from .signals import Signals
+
+
+class Scopes:
+    """The stack of open scopes, and the events at their edges.
+
+    Attributes:
+        stack: the open scopes, the innermost last; the run itself is the first.
+        logs: the live logs of what is running.
+        signals: what fires the events; after a pause it is mute, and scopes open and close in silence.
+        has_trained: whether training has begun in this run.
+        is_unfinished: an epoch began, and did not end.
+    """
+
+    def __init__(self, run: Run, progress: Progress, bus: EventBus) -> None:
+        self.run, self.progress, self.bus = run, progress, bus
+        self.signals = Signals(run, progress, bus)
+        self.stack: list[Frame] = []
+        self.logs = Logs()
+        self.has_trained = False
+        self.is_unfinished = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it trained, and reached its last epoch."""
+        total = self.progress.max_epochs
+        return self.has_trained and total is not None and self.progress.epochs_done >= total
+
+    def open(self, kind: Kind, *, epoch: int = 0, logs: Logs | None = None, name: str = "val") -> Frame:
+        """Open a scope in the innermost one, and fire its begin.
+
+        Args:
+            kind: ``"train"``, ``"epoch"``, ``"pass"``, ``"test"`` or ``"predict"``.
+            epoch: the number of the epoch, from 0.
+            logs: the live logs of this scope; new ones by default.
+            name: of a validation: its metrics join the epoch's with this and ``_`` before them.
+
+        Raises:
+            GrammarError: it has no place here.
+        """
+        self.signals.boundary()
+        top = self.stack[-1].kind if self.stack else "nothing"
+        if top not in PARENTS[kind]:
+            raise errors.GrammarError(f"{kind!r} cannot begin inside {top!r}: its place is in {PARENTS[kind]}")
+        progress = self.progress
+        before = (self.logs, progress.phase, progress.batch)
+        if kind == "pass":
+            logs = self.stack[-1].logs
+            progress.phase = "train"
+        elif kind != "train":
+            logs = self.logs = Logs() if logs is None else logs
+        frame = Frame(kind, logs, name, before)
+        if kind == "pass":
+            frame.batch = self.stack[-1].batch  # a second pass goes on counting
+        self.stack.append(frame)
+        if kind == "train":
+            if not (self.has_trained or progress.resumed or self.signals.muted):
+                for callback in self.bus.callbacks:
+                    callback.reset()
+            self.has_trained, progress.left = True, False
+        elif kind == "epoch":
+            progress.epoch, progress.batch = epoch, 0
+            progress.halt = False  # first: a signal may ask for a stop between this line and the next
+            if progress.should_stop:
+                progress.halt = True
+            progress.passes.clear()
+            progress.first_step = progress.step
+            self.is_unfinished = True
+        elif kind in ("test", "predict"):
+            progress.phase, progress.batch = kind, 0
+            if kind == "test":
+                progress.passes_seen.add(name)
+        try:
+            if kind == "epoch":
+                self.signals.fire("epoch_begin", epoch, logs)
+            elif kind != "pass":
+                self.signals.fire(f"{kind}_begin", self.logs)
+        except BaseException:  # raised on; where the loop's owner catches it, the scope is one that was left
+            frame.left = True
+            raise
+        return frame
+
+    def close(self, kind: Kind, logs: Logs | None = None) -> None:
+        """Close the innermost scope, which is of this kind, and fire its end; a batch left in it ends first.
+
+        Args:
+            kind: as in ``open``.
+            logs: what the scope ended with, where it is another object than it began with.
+
+        Raises:
+            GrammarError: another scope is open.
+        """
+        frame = self.stack[-1] if self.stack else None
+        if frame is None or frame.kind != kind:
+            raise errors.GrammarError(f"{kind!r} cannot end: open is {frame.kind if frame else 'nothing'!r}")
+        if frame.in_batch:
+            self.batch_end(counted=frame.logged == frame.batch)
+        if not (kind == "train" and self.is_complete):  # nothing is left that a pause could put off
+            self.signals.boundary()
+        self.stack.pop()  # first, so that a hook that raises in its end does not have it ended again
+        progress = self.progress
+        if logs is not None:
+            frame.logs = self.logs = logs
+        if kind == "pass":
+            _, progress.phase, _ = frame.before
+            self.stack[-1].batch = frame.batch
+        elif kind == "epoch":
+            if not self.signals.muted:
+                progress.epochs_done, self.is_unfinished = progress.epoch + 1, False
+                progress.left = frame.left
+                self._end_epoch(Logs() if frame.logs is None else frame.logs)
+        else:
+            if kind == "test":
+                progress.passes.add(frame.name)
+            try:
+                self.signals.fire(f"{kind}_end", self.logs)
+            finally:
+                if kind != "train":
+                    self._leave_validation(frame)
+
+    def _end_epoch(self, logs: Logs) -> None:
+        history, epoch = self.run.history, self.progress.epoch
+        history.append(EpochRecord(epoch, logs))  # type: ignore[arg-type]  # live: a callback may save the history
+        try:
+            self.signals.fire_alone("epoch_end", epoch, logs)
+        except BaseException:  # raised on: not every callback has seen this end
+            self.is_unfinished = True
+            raise
+        finally:
+            history[-1] = EpochRecord(epoch, logs.copy())
+        self.progress.release_held()
+        self.signals.attend()
+
+    def _leave_validation(self, frame: Frame) -> None:
+        before, self.progress.phase, self.progress.batch = frame.before
+        around = next((one for one in reversed(self.stack) if one.kind == "epoch"), None)
+        if around is not None:  # an evaluation alone leaves its logs to be read
+            self.logs = before
+            if frame.kind == "test" and around.logs is not None and frame.logs is not None:
+                around.logs.take(frame.logs, f"{frame.name}_")
+        if self.progress.save_asked:
+            self.signals.attend(save=not self.stack[-1].in_batch)  # of a half done batch: a save waits for its end
+
+    def close_down(self, depth: int) -> None:
+        """Close from the innermost scope until ``depth`` scopes are open."""
+        while len(self.stack) > depth:
+            self.close(self.stack[-1].kind)
+
+    def settle(self) -> None:
+        """What was left, and turns out not to be an exception, was a break: it ends now."""
+        self.close_down(self.left_at())
+
+    def left_at(self) -> int:
+        """How many scopes are open around the outermost one that was left; all, where none was."""
+        return next((depth for depth, frame in enumerate(self.stack) if frame.left), len(self.stack))
+
+    # Batches
+
+    def batch_begin(self, batch: int) -> None:
+        """A batch of the innermost pass, validation or prediction begins."""
+        if self.progress.pause is not None:
+            self.signals.boundary()
+        frame = self.stack[-1]
+        frame.batch = self.progress.batch = batch
+        frame.in_batch = True
+        self.signals.fire(BATCH_EVENTS[frame.kind][0], batch, frame.logs)
+
+    def batch_end(self, *, counted: bool = True, steps: int = 1, logs: Logs | None = None, outputs: Any = None) -> None:
+        """It ended.
+
+        Args:
+            counted: whether it is a finished step, or was left before anything was done in it.
+            steps: how many batches it stands for.
+            logs: the running means, where the trainer gives new ones.
+            outputs: of a prediction.
+        """
+        frame = self.stack[-1]
+        frame.in_batch = False
+        if logs is not None:
+            frame.logs = self.logs = logs
+        progress = self.progress
+        name = BATCH_EVENTS[frame.kind][1]
+        if frame.kind == "pass" and counted and not self.signals.muted:
+            progress.step += steps
+        if frame.kind == "predict":
+            given = frame.outputs if outputs is None else outputs
+            frame.outputs = None
+            self.signals.fire(name, frame.batch, frame.logs, given)
+        else:
+            self.signals.fire(name, frame.batch, frame.logs)
+
+    def drop_batch(self) -> None:
+        """Forget a batch that the trainer began and will never end, if there is one; nothing is made up for it."""
+        self.stack[-1].in_batch = False
+
+    def count_steps(self, steps: int) -> None:
+        """Count finished batches whose ends the trainer does not tell of."""
+        if steps > 0 and not self.signals.muted:
+            self.progress.step += steps
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the run is open, and nothing in it."""
+        return len(self.stack) == 1
+
+    def batch_logs(self) -> Logs:
+        """The innermost batch's own values."""
+        self.run.need("batch_logs", "run.batch_logs")
+        frame = self.stack[-1] if self.stack else None
+        return Logs(frame.values if frame is not None and frame.values_of == frame.batch else {})
+
+    def optimizer_stepped(self) -> None:
+        """The optimizer made an update."""
+        self.progress.optimizer_step += 1
+        if not self.stack or self.signals.muted:
+            return
+        for frame in reversed(self.stack):  # a step in a validation inside a batch is a step in that batch too
+            frame.logged = frame.batch
+            if frame.kind == "pass":
+                break
+        self.signals.fire_alone("optimizer_step", self.progress.optimizer_step)
+        if self.progress.attention:
+            self.signals.attend(save=False)  # the batch is half done: a save waits for its end
+
+    def end_epoch(self) -> None:
+        """Have no further training batch begin in this epoch."""
+        self.run.need("end_epoch", "run.end_epoch()")
+        if not any(frame.kind == "epoch" for frame in self.stack):
+            raise errors.LoopError("run.end_epoch(): no epoch is running. Ask for it between its begin and its end.")
+        self.progress.halt = True
