@@ -54,15 +54,6 @@ def test_should_stop_is_asked_for_and_not_set() -> None:
     )
 
 
-def test_a_misspelt_member_of_a_run_is_told_the_nearest() -> None:
-    assert in_a_hook(lambda run: run.should_stp, AttributeError) == (
-        "run.should_stp: a run has no such member. Did you mean 'should_stop'?"
-    )
-    assert told(lambda: LoopRun().framwork, AttributeError) == (  # type: ignore[attr-defined]
-        "run.framwork: a run has no such member. Did you mean 'framework'?"
-    )
-
-
 def test_a_callback_that_logs_is_told_how() -> None:
     assert in_a_hook(lambda run: run.log(loss=1.0), AttributeError) == (
         "run.log: this is the run as its callbacks see it, and the loop's verbs are LoopRun's. "

@@ -9,7 +9,7 @@ import weakref
 from types import FrameType
 from typing import Any
 
-from trainhooks import Callback, LoopRun
+from trainhooks import Callback, LoopRun, Run
 from trainhooks.numpy_model import MLP
 from trainhooks.testing import Do, Trace, batches
 
@@ -101,3 +101,8 @@ def test_a_lone_plain_hook_is_called_once_a_batch_with_no_frame_between() -> Non
     assert [(name, caller) for _, name, caller in calls if name not in GENERATORS][: -len(CLOSING)] == [
         ("on_train_batch_end", "batches")
     ] * 101
+
+
+def test_what_hooks_read_all_the_time_is_found_without_a_detour() -> None:
+    # a class with __getattr__ is one whose every attribute the interpreter looks up the slow way
+    assert [cls for cls in (Callback, Run, LoopRun) if hasattr(cls, "__getattr__")] == []

@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 _KERAS_ASKS: Final = ("set_model", "set_params", "params", "on_batch_end")
 
 
+class _AskedByKeras:
+    """An attribute that is not there, and says why."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        raise errors.keras_asks(owner.__name__, self.name)
+
+
 class Callback:
     """Base of every callback: define ``on_<event>`` for the events you want.
 
@@ -53,12 +63,8 @@ class Callback:
         """
         return None if self.run is None else self.run.model
 
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:  # only for what is not there: what Keras asks of its own callbacks
-            if name in _KERAS_ASKS:
-                raise errors.keras_asks(type(self).__name__, name)
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    if not TYPE_CHECKING:  # what Keras asks of its own callbacks; no __getattr__, which would slow every self.x
+        set_model, set_params, params, on_batch_end = map(_AskedByKeras, _KERAS_ASKS)
 
     def listeners(self, events: Mapping[str, Event] = EVENTS) -> Iterator[Listener]:
         """One listener for each hook that is defined.
@@ -78,7 +84,7 @@ class Callback:
 
     def _hooks(self, events: Mapping[str, Event]) -> Iterator[tuple[str, Event]]:
         names = [name for name in dir(self) if name.startswith("on_") and name != "on_error"]  # that one is a setting
-        defined = [name for name in names if getattr(self, name) is not None]
+        defined = [name for name in names if getattr(self, name, None) is not None]
         for hook in names:
             name = hook.removeprefix("on_")
             event = events.get(ALIASES.get(name, name))

@@ -21,9 +21,6 @@ from __future__ import annotations
 import difflib
 import reprlib
 from collections.abc import Iterable, Sequence
-from typing import Final
-
-_LOOP_VERBS: Final = ("log", "epochs", "train", "test", "predict")
 
 
 class TrainhooksError(Exception):
@@ -193,13 +190,11 @@ def not_settable(name: str) -> AttributeError:
     return AttributeError(f"run.{name} cannot be set; run.lr and run.lrs can.{stop}")
 
 
-def no_such_member(name: str, known: Sequence[str]) -> AttributeError:
-    if name in _LOOP_VERBS:
-        return AttributeError(
-            f"run.{name}: this is the run as its callbacks see it, and the loop's verbs are LoopRun's."
-            + (" In a callback, logs['name'] = value adds to the logs." if name == "log" else "")
-        )
-    return AttributeError(f"run.{name}: a run has no such member.{did_you_mean(name, known)}")
+def loop_verb(name: str) -> AttributeError:
+    hint = " In a callback, logs['name'] = value adds to the logs." if name == "log" else ""
+    return AttributeError(
+        f"run.{name}: this is the run as its callbacks see it, and the loop's verbs are LoopRun's.{hint}"
+    )
 
 
 def keras_asks(who: str, name: str) -> AttributeError:

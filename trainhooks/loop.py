@@ -26,7 +26,7 @@ from .driver import Driver
 from .errors import LoopError, MetricValueError
 from .frames import Frame
 from .passes import Loop, batches, come_back, length_hint, length_of, limited
-from .run import Run
+from .run import MEMBERS, Run
 from .trainable import Trainable
 from .world import World
 
@@ -36,19 +36,20 @@ if TYPE_CHECKING:
     _Forwards = Run  # to a type checker, a LoopRun has all that a Run has
 else:
 
-    class _Forwards:
-        """Hands on to ``self.run`` whatever a ``Run`` has."""
+    def _forward(name):
+        return property(lambda self: getattr(self.run, name), lambda self, value: setattr(self.run, name, value))
 
-        def __getattr__(self, name):
-            if name.startswith("_") or name == "run":
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            return getattr(self.run, name)
+    class _Forwards:
+        """Hands on to ``self.run`` whatever a ``Run`` has; member by member, for __getattr__ would slow ``run.log``."""
 
         def __setattr__(self, name, value):
             if name.startswith("_") or name == "run":
                 object.__setattr__(self, name, value)
             else:
                 setattr(self.run, name, value)
+
+    for _name in MEMBERS:
+        setattr(_Forwards, _name, _forward(_name))
 
 
 class LoopRun(_Forwards):

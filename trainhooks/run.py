@@ -35,6 +35,16 @@ class EpochRecord(NamedTuple):
 _OWN: Final = ("_driver", "_progress", "_trainable", "history", "lr_shares", "world")
 
 
+class _LoopVerb:
+    """A verb of the loop, which a run as its callbacks see it has not, and says so."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        raise errors.loop_verb(self.name)
+
+
 class Run:
     """One training, as its callbacks see it and steer it.
 
@@ -51,9 +61,8 @@ class Run:
         self.history: list[EpochRecord] = []
 
     if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:  # only for what is not there
-            raise errors.no_such_member(name, [one for one in dir(type(self)) if not one.startswith("_")])
+        # no __getattr__, which would slow every run.x
+        log, epochs, train, test, predict = map(_LoopVerb, ("log", "epochs", "train", "test", "predict"))
 
         def __setattr__(self, name: str, value: Any) -> None:
             known = getattr(type(self), name, None)
@@ -320,6 +329,15 @@ class Run:
         reason = self._trainable.missing(capability)
         if reason is not None:
             raise errors.lacking(who, capability, reason)
+
+
+MEMBERS: Final = (
+    "history",
+    "lr_shares",
+    "world",
+    *(name for name, member in vars(Run).items() if not name.startswith("_") and not isinstance(member, _LoopVerb)),
+)
+"""What a run has to show, by name."""
 
 
 def _checked_lr(value: float) -> float:
