@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import errors
 from .bus import EventBus
-from .callback import Callback, keyed
+from .callback import Callback, keyed, needs_of
 from .dispatch import Listener
 from .events import EVENTS
 from .run import Run
@@ -21,7 +21,7 @@ def vet(run: Run, callback: Callback) -> None:
     if not isinstance(callback, Callback):
         raise errors.not_a_callback(callback)
     callback.check_needs()
-    for need in {callback.requires} if isinstance(callback.requires, str) else callback.requires:
+    for need in sorted(needs_of(callback)):
         run.need(need, type(callback).__name__)
     if callback.run is not None and callback.run is not run:
         raise errors.already_attached(type(callback).__name__)

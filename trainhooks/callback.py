@@ -102,7 +102,7 @@ class Callback:
             RegistrationError: it names the nearest one.
         """
         known, who = list(CAPABILITIES), type(self).__name__
-        for need in {self.requires} if isinstance(self.requires, str) else self.requires:
+        for need in needs_of(self):
             if need not in known:
                 raise errors.unknown_need(who, need, known)
         if self.ranks not in ("main", "all"):
@@ -134,6 +134,11 @@ class Callback:
 
     def save(self, run: Run) -> None:
         """Carry out ``run.save()``: a callback that writes checkpoints overrides it."""
+
+
+def needs_of(callback: Callback) -> frozenset[str]:
+    """The capabilities that a callback requires; one alone may be given as a string."""
+    return frozenset([callback.requires] if isinstance(callback.requires, str) else callback.requires)
 
 
 def keyed(callbacks: Iterable[Callback]) -> dict[str, Callback]:

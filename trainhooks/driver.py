@@ -79,7 +79,7 @@ class Driver(Scopes):
 
     def add(self, *callbacks: Callback) -> Handle:
         """Attach callbacks, all or none."""
-        for callback in callbacks:
+        for callback in callbacks:  # all of them: what one rank refuses, every rank refuses
             self.bus.vet(callback)
         return self.bus.add(*(one for one in callbacks if one.ranks == "all" or self.run.world.is_main))
 

@@ -1,6 +1,6 @@
 """The batches of one pass: the generator under ``run.train``, ``run.test`` and ``run.predict``.
 
-It runs between any two batches of a user's loop, so it does in line what ``Driver.batch_begin`` and ``batch_end`` do
+It runs between any two batches of a user's loop, so it does in line what ``Scopes.batch_begin`` and ``batch_end`` do
 for adapters: a batch that nobody listens to costs it a few reads of slots, and no call.
 """
 

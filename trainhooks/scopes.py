@@ -58,12 +58,9 @@ class Scopes:
         before = (self.logs, progress.phase, progress.batch)
         if kind == "pass":
             logs = self.stack[-1].logs
-            progress.phase = "train"
         elif kind != "train":
             logs = self.logs = Logs() if logs is None else logs
         frame = Frame(kind, logs, name, before)
-        if kind == "pass":
-            frame.batch = self.stack[-1].batch  # a second pass goes on counting
         self.stack.append(frame)
         if kind == "train":
             if not (self.has_trained or progress.resumed or self.signals.muted):
@@ -78,6 +75,9 @@ class Scopes:
             progress.passes.clear()
             progress.first_step = progress.step
             self.is_unfinished = True
+        elif kind == "pass":
+            progress.phase = "train"
+            frame.batch = self.stack[-2].batch  # a second pass goes on counting
         elif kind in ("test", "predict"):
             progress.phase, progress.batch = kind, 0
             if kind == "test":

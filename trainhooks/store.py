@@ -72,7 +72,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
         if mode is not None:
             temporary.chmod(mode)
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException:  # raised on; Ctrl-C too must leave no temporary behind
         with contextlib.suppress(OSError):  # what was raised first is what the caller must see
             temporary.unlink()
         raise
