@@ -66,7 +66,10 @@ def test_a_signal_pauses_at_the_end_of_the_batch_in_progress(restored: int, insi
     )
 
 
-HOT = {str(Path(trainhooks.__file__).parent / f"{name}.py") for name in ("driver", "loop", "signals", "progress")}
+HOT = {
+    str(Path(trainhooks.__file__).parent / f"{name}.py")
+    for name in ("driver", "loop", "passes", "scopes", "signals", "progress")
+}
 
 
 def stop_at_instruction(number: int, kind: StopKind) -> tuple[list[str], bool]:
@@ -89,6 +92,7 @@ def stop_at_instruction(number: int, kind: StopKind) -> tuple[list[str], bool]:
 
     with run:
         before = sys.gettrace()
+        sys._getframe().f_trace_opcodes = True  # before settrace: 3.12 looks only then (python/cpython#114480)
         sys.settrace(watch)
         try:
             for _epoch in run.epochs(2):
