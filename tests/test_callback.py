@@ -235,7 +235,7 @@ def test_check_needs_takes_a_set_a_list_and_one_word() -> None:
 
 def test_a_need_that_does_not_exist_is_refused() -> None:
     one = Callback()
-    one.requires = {"graph"}
+    one.requires = {"gradient"}
     with pytest.raises(RegistrationError):
         one.check_needs()
 

@@ -40,6 +40,13 @@ def test_a_hook_costs_one_plain_call_and_a_filter_one_comparison() -> None:
     )
 
 
+def test_a_listener_with_more_filters_keeps_those_that_it_has() -> None:
+    (hook,) = Second().listeners()
+    more = hook.when_due(once()).when_due(between(steps=(1, 9)))
+    assert [type(one) for one in more.filters] == [type(one) for one in (*hook.filters, once(), between(steps=(1, 9)))]
+    assert (more.event, more.call, more.who, more.owner) == (hook.event, hook.call, hook.who, hook.owner)
+
+
 def test_keywords_several_filters_and_an_error_policy_are_written_out() -> None:
     run = LoopRun()
 

@@ -234,3 +234,10 @@ def test_a_trainer_that_goes_on_after_a_pause_drives_nothing_but_the_stack() -> 
     driver.teardown()
     assert trace.outline() == "setup train[ epoch0[ batch0[] stop checkpoint(k) teardown"
     assert (driver.outcome, driver.run.step, driver.run.epochs_done) == ("paused", 1, 0)
+
+
+def test_after_an_exception_there_is_no_reason_to_stop() -> None:
+    with pytest.raises(RuntimeError, match="asked for"), LoopRun(callbacks=[RaiseAt("epoch_begin", 1)]) as run:
+        for _ in run.epochs(3):
+            pass
+    assert (run.outcome, run.stop_reason) == ("failed", None)

@@ -72,12 +72,14 @@ HOOKS: dict[str, tuple[dict[str, Any], str]] = {
     "a misspelt need": (
         {"requires": {"weight"}},
         "Mine.requires: there is no capability 'weight'. Did you mean 'weights'? "
-        "There are 'lr', 'weights', 'snapshot', 'state', 'save', 'optimizer_step', 'end_epoch', 'batch_logs'.",
+        "There are 'lr', 'read_lr', 'weights', 'snapshot', 'state', 'save', 'optimizer_step', 'gradients', "
+        "'average', 'optimizer_average', 'graph', 'embeddings', 'profile', 'end_epoch', 'batch_logs', 'data_wait'.",
     ),
     "a need that is no name": (
         {"requires": [7]},
         "Mine.requires: there is no capability 7. "
-        "There are 'lr', 'weights', 'snapshot', 'state', 'save', 'optimizer_step', 'end_epoch', 'batch_logs'.",
+        "There are 'lr', 'read_lr', 'weights', 'snapshot', 'state', 'save', 'optimizer_step', 'gradients', "
+        "'average', 'optimizer_average', 'graph', 'embeddings', 'profile', 'end_epoch', 'batch_logs', 'data_wait'.",
     ),
     "a misspelt phase": (
         {"phase": "observer", "on_setup": lambda self: None},

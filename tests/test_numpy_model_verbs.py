@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_models import OPTIMIZERS, Batch, batches, same, train
 
-from trainhooks.errors import WeightsError
-from trainhooks.numpy_model import MLP, SGD, Adam
+from trainhooks.errors import CapabilityError, WeightsError
+from trainhooks.numpy_model import MLP
+from trainhooks.numpy_optimizers import SGD, Adam
 from trainhooks.trainable import CAPABILITIES
 
 # The verbs of Trainable
@@ -24,7 +25,8 @@ def test_the_model_shows_itself_its_optimizer_and_what_it_can_do() -> None:
     model = MLP((5, 3), optimizer="adam")
     assert (model.framework, model.model, type(model.optimizer)) == ("numpy", model, Adam)
     assert type(MLP((5, 3)).optimizer) is SGD
-    assert [need for need in CAPABILITIES if model.missing(need)] == ["save"]
+    lacking = ["save", "optimizer_average", "embeddings", "profile"]
+    assert [need for need in CAPABILITIES if model.missing(need)] == lacking
 
 
 def test_weights_are_owned_copies_under_layer_names() -> None:
@@ -233,7 +235,56 @@ def test_the_learning_rate_counts_from_the_next_update() -> None:
     assert model.get_lrs() == [0.5] and type(model.get_lrs()[0]) is float
 
 
+def test_gradients_are_clipped_before_each_update_until_it_ends() -> None:
+    plain, clipped, norms = MLP((5, 3), lr=0.1), MLP((5, 3), lr=0.1), []
+    stop = clipped.clip_gradients(norm=0.1, value=None, report=norms.append)
+    moves = []
+    for batch in batches(3):
+        before = clipped.get_weights()
+        clipped.set_weights(plain.get_weights())
+        train(plain, [batch])
+        train(clipped, [batch])
+        moves.append(np.linalg.norm([np.linalg.norm(clipped.weights[name] - before[name]) for name in before]))
+        stop()
+        stop()
+        clipped.set_weights(plain.get_weights())
+    assert moves[0] == pytest.approx(0.01, rel=1e-4)
+    assert min(moves[1:]) > 0.02
+    assert len(norms) == 1 and norms[0] > 0.2
+
+
+def test_a_moving_average_begins_with_the_weights_and_is_moved_in_place() -> None:
+    model = MLP((5, 3), lr=0.5)
+    average = model.update_average(None, 0.75)
+    first = model.get_weights()
+    assert same(average, first)
+    train(model, batches(3))
+    assert model.update_average(average, 0.75) is average
+    wanted = {name: np.float32(0.75) * first[name] + np.float32(0.25) * model.weights[name] for name in first}
+    assert same(average, wanted) and not same(average, model.get_weights())
+    model.restore(average)
+    assert same(model.get_weights(), wanted)
+
+
+def test_an_average_takes_over_a_nan_without_a_warning() -> None:
+    model = MLP((5, 3))
+    average = model.update_average(None, 0.5)
+    model.weights["layer0/bias"][0], model.weights["layer0/bias"][1] = math.nan, math.inf
+    model.update_average(average, 0.5)
+    model.update_average(average, 0.0)
+    assert str(average["layer0/bias"].tolist()) == "[nan, nan, 0.0]"  # nothing times infinity is no number
+
+
 # What is refused
+
+
+def test_the_average_of_an_optimizer_is_refused_with_what_there_is_instead() -> None:
+    with pytest.raises(CapabilityError) as caught:
+        MLP((5, 3)).optimizer_average()
+    assert str(caught.value) == (
+        "run needs 'optimizer_average', which this trainer lacks: the numpy model's optimizers keep none: add "
+        "trainhooks.callbacks.EMA(decay) to the callbacks."
+    )
 
 
 @pytest.mark.parametrize(

@@ -308,3 +308,23 @@ def test_a_step_in_a_validation_inside_a_batch_is_one_in_that_batch() -> None:
                     model.train_step(data)
                 break
     assert (run.step, run.optimizer_step) == (1, 1)
+
+
+def test_a_run_names_the_validation_that_is_running() -> None:
+    seen: list[tuple[str, str | None]] = []
+    places = ["epoch_begin", "train_batch_end", "test_begin", "test_batch_end", "test_end", "epoch_end", "teardown"]
+
+    def look(place: str) -> Do:
+        return Do(place, lambda run: seen.append((place, run.validation)), nth=None)
+
+    with LoopRun(callbacks=[look(place) for place in places]) as run:
+        for _ in run.epochs(1):
+            for _ in run.train([0]):
+                for _ in run.test([0], name="new"):
+                    pass
+            for _ in run.test([]):
+                pass
+    within = [("test_begin", "new"), ("test_batch_end", "new"), ("test_end", "new")]
+    after = [("test_begin", "val"), ("test_end", "val")]
+    ends = [("epoch_end", None), ("teardown", None)]
+    assert seen == [("epoch_begin", None), *within, ("train_batch_end", None), *after, *ends]

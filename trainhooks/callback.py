@@ -132,6 +132,13 @@ class Callback:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what ``state_dict`` gave."""
 
+    def resume_from(self, run: Run) -> Mapping[str, Any] | None:
+        """What ``run.state_dict()`` gave, for the run to go on from; None for nothing.
+
+        Asked before ``setup`` of a run that was given no state, so that no file is opened before the state is back.
+        """
+        return None
+
     def save(self, run: Run) -> None:
         """Carry out ``run.save()``: a callback that writes checkpoints overrides it."""
 

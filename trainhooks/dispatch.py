@@ -90,6 +90,18 @@ class Listener:
         self.gates: tuple[Gate, ...] = tuple(one.gate() for one in self.filters)
         self.takes, self.by_keyword = _signature(event, call, who)
 
+    def when_due(self, *filters: Filter) -> Listener:
+        """The same hook with these filters as well."""
+        return Listener(
+            self.event,
+            self.call,
+            self.who,
+            filters=(*self.filters[len(getattr(self.call, MARK, ())) :], *filters),
+            phase=self.phase,
+            on_error=self.on_error,
+            owner=self.owner,
+        )
+
     @property
     def needs(self) -> frozenset[str]:
         """The capabilities that its filters rely on; ``"run"`` stands for a run's own counts."""

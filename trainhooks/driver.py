@@ -93,10 +93,16 @@ class Driver(Scopes):
 
     # The run
 
-    def setup(self) -> None:
-        """Begin: take the callbacks, watch the optimizer, fire ``setup``."""
+    def setup(self, *, ask: bool = True) -> None:
+        """Begin: take the callbacks, watch the optimizer, fire ``setup``.
+
+        Args:
+            ask: whether a callback may have the run go on from a state that it kept.
+        """
         if self.life != "new":
             raise errors.LoopError("a run begins once: make a new one")
+        if ask and not self.progress.resumed:
+            self._ask_for_state()
         for callback in self.bus.callbacks:
             if callback.run is not None:
                 raise errors.already_attached(type(callback).__name__)
@@ -146,18 +152,35 @@ class Driver(Scopes):
             say(listener, error)
 
     def _outcome(self) -> Outcome:
-        if self.has_trained and not (self.is_complete or self.progress.should_stop):
+        if self.error is None and self.has_trained and not (self.is_complete or self.progress.should_stop):
             self.break_reason = "the loop was left before its last epoch"
         stopped = self.progress.stop is not None or self.break_reason is not None
         return outcome_of(self.error, paused=self.signals.muted, complete=self.is_complete, stopped=stopped)
 
     # State
 
+    def _ask_for_state(self) -> None:
+        """Go on from the first state that a callback kept."""
+        for callback in self.bus.callbacks:
+            state = callback.resume_from(self.run)
+            if state is not None:
+                self.load_state_dict(state)
+                return
+
+    def _at(self) -> str:
+        """The innermost open scope, for a state that is taken now."""
+        at = self.stack[-1].kind if self.stack else "nothing"
+        # what a pause or an exception cut short is no place between two epochs
+        return "epoch" if self.is_unfinished and at in checkpoint.BETWEEN_EPOCHS else at
+
+    @property
+    def is_between_epochs(self) -> bool:
+        """Whether a state that is taken now can be gone on from."""
+        return self._at() in checkpoint.BETWEEN_EPOCHS
+
     def state_dict(self) -> dict[str, Any]:
         """As ``Run.state_dict``."""
-        at = self.stack[-1].kind if self.stack else "nothing"
-        if self.is_unfinished and at in checkpoint.BETWEEN_EPOCHS:
-            at = "epoch"  # which a pause or an exception cut short
+        at = self._at()
         if at not in checkpoint.BETWEEN_EPOCHS:
             warnings.warn(checkpoint.taken_inside(at, self.progress.epoch, "run.state_dict()"), stacklevel=3)
         return checkpoint.collect(self.run, self.progress, self.trainable, self.bus, at)

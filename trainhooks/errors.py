@@ -9,6 +9,7 @@
     ├── LoopError (RuntimeError)                 the loop's verbs used out of their order
     │   └── GrammarError                         an event where the grammar has no place for it
     ├── WeightsError (ValueError)                names or shapes that do not fit the model
+    ├── StateFileError (ValueError)              a file that is damaged, or holds no state
     ├── NoAdapterError (TypeError)               nothing here can wrap this object
     └── FrameworkNotInstalledError (ImportError) names the extra to install
 
@@ -62,12 +63,16 @@ class WeightsError(TrainhooksError, ValueError):
     """Weights whose names or shapes do not fit the model; none was written."""
 
 
+class StateFileError(TrainhooksError, ValueError):
+    """A file that is damaged, or holds no state of a run."""
+
+
 class NoAdapterError(TrainhooksError, TypeError):
     """No adapter can wrap this object."""
 
 
 class FrameworkNotInstalledError(TrainhooksError, ImportError):
-    """An adapter's framework is not installed."""
+    """An adapter's framework, or a package that one callback needs, is not installed."""
 
 
 def nearest(name: object, known: Iterable[str]) -> str | None:
@@ -264,6 +269,12 @@ def no_adapter(target: object, known: Sequence[str]) -> NoAdapterError:
 
 def framework_not_installed(framework: str, extra: str) -> FrameworkNotInstalledError:
     return FrameworkNotInstalledError(f"{framework} is not installed: pip install 'trainhooks[{extra}]'")
+
+
+def package_not_installed(who: str, package: str, extra: str) -> FrameworkNotInstalledError:
+    return FrameworkNotInstalledError(
+        f"{who} needs {package}, which is not installed: pip install 'trainhooks[{extra}]'"
+    )
 
 
 def weights_mismatch(

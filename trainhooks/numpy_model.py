@@ -8,113 +8,13 @@ from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from .errors import weights_mismatch
+from .numpy_optimizers import SGD, Adam, Array, Optimizer, clipped, norm_of, quiet
 from .trainable import Trainable
 
-__all__ = ["MLP", "SGD", "Adam", "Optimizer"]
-
-Array = NDArray[np.float32]
-
-
-def quiet() -> np.errstate:
-    """No numpy warnings: a run that diverges shows it in its loss, and need not say it again at every line."""
-    return np.errstate(over="ignore", invalid="ignore")
-
-
-class Optimizer:
-    """What SGD and Adam share: the weights they move, the learning rate, and arrays that remember earlier gradients.
-
-    Args:
-        weights: name -> array, changed in place by ``step``.
-        lr: learning rate, finite and not negative; ``lr`` may be set at any time.
-        slots: names of the memories to keep for each weight; they begin as zeros.
-
-    ``steps`` counts the updates made.
-    """
-
-    def __init__(self, weights: dict[str, Array], lr: float, slots: Sequence[str] = ()) -> None:
-        self.weights = weights
-        self.lr = lr
-        self.slots = {f"{slot}/{name}": np.zeros_like(array) for slot in slots for name, array in weights.items()}
-        self.steps = 0
-        self._watchers: dict[object, Callable[[], None]] = {}
-
-    @property
-    def lr(self) -> float:
-        return self._lr
-
-    @lr.setter
-    def lr(self, lr: float) -> None:
-        if not 0 <= lr < math.inf:  # put this way round, NaN is refused too
-            raise ValueError(f"{type(self).__name__}: lr={lr!r}; a learning rate is finite and not negative")
-        self._lr = float(lr)
-
-    def step(self, gradients: Mapping[str, Array]) -> None:
-        """Move the weights once, then tell whoever watches."""
-        self.steps += 1
-        with quiet():
-            for name, gradient in gradients.items():
-                self.update(name, gradient)
-        for call in tuple(self._watchers.values()):
-            call()
-
-    def update(self, name: str, gradient: Array) -> None:
-        """Move one weight in place: the rule that a subclass gives."""
-        raise NotImplementedError
-
-    def watch(self, call: Callable[[], None]) -> Callable[[], None]:
-        """Call ``call()`` after each step; the function returned ends that, and may be called twice."""
-        key = object()  # not the function itself: it may be given twice
-        self._watchers[key] = call
-
-        def stop() -> None:
-            self._watchers.pop(key, None)
-
-        return stop
-
-
-class SGD(Optimizer):
-    """Gradient descent with torch's momentum: ``v = momentum * v + g; w -= lr * v``.
-
-    Keras folds the learning rate into its velocity instead (``v = momentum * v - lr * g; w += v``): the same path
-    while ``lr`` is constant, another after it changes.
-    """
-
-    def __init__(self, weights: dict[str, Array], lr: float = 0.01, momentum: float = 0.0) -> None:
-        if not 0 <= momentum < 1:
-            raise ValueError(f"SGD(momentum={momentum!r}): momentum is inside [0, 1)")
-        # without momentum there is no slot: 0 * nan is nan, so one bad gradient would stay for ever
-        super().__init__(weights, lr, ["velocity"] if momentum else [])
-        self.momentum = momentum
-
-    def update(self, name: str, gradient: Array) -> None:
-        if self.momentum:
-            velocity = self.slots[f"velocity/{name}"]
-            velocity *= self.momentum
-            velocity += gradient
-            gradient = velocity
-        self.weights[name] -= self.lr * gradient
-
-
-class Adam(Optimizer):
-    """Adam (Kingma & Ba 2015) with bias correction: betas 0.9 and 0.999, epsilon 1e-8 (torch's; Keras has 1e-7)."""
-
-    beta1, beta2, epsilon = 0.9, 0.999, 1e-8
-
-    def __init__(self, weights: dict[str, Array], lr: float = 0.001) -> None:
-        super().__init__(weights, lr, ["first_moment", "second_moment"])
-
-    def update(self, name: str, gradient: Array) -> None:
-        first, second = self.slots[f"first_moment/{name}"], self.slots[f"second_moment/{name}"]
-        first *= self.beta1
-        first += (1 - self.beta1) * gradient
-        second *= self.beta2
-        second += (1 - self.beta2) * gradient * gradient
-        mean = first / (1 - self.beta1**self.steps)
-        spread = np.sqrt(second / (1 - self.beta2**self.steps))
-        self.weights[name] -= self.lr * mean / (spread + self.epsilon)
+__all__ = ["MLP"]
 
 
 class MLP(Trainable):
@@ -238,6 +138,11 @@ class MLP(Trainable):
 
     # The verbs of Trainable
 
+    def missing(self, need: str) -> str | None:
+        if need == "optimizer_average":
+            return "the numpy model's optimizers keep none: add trainhooks.callbacks.EMA(decay) to the callbacks."
+        return super().missing(need)
+
     def get_lrs(self) -> list[float]:
         return [self.optimizer.lr]
 
@@ -279,6 +184,33 @@ class MLP(Trainable):
 
     def watch_optimizer(self, call: Callable[[], None]) -> Callable[[], None]:
         return self.optimizer.watch(call)
+
+    def clip_gradients(
+        self, *, norm: float | None, value: float | None, report: Callable[[Any], None]
+    ) -> Callable[[], None]:
+        def clip(gradients: Mapping[str, Array]) -> Mapping[str, Array]:
+            report(norm_of(gradients))
+            return clipped(gradients, norm, value)
+
+        return self.optimizer.before(clip)
+
+    def update_average(self, average: Any, decay: float) -> Any:
+        if average is None:
+            return self.snapshot()
+        with quiet():
+            for name, array in self.weights.items():
+                average[name] *= decay
+                average[name] += (1 - decay) * array
+        return average
+
+    def graph(self) -> list[tuple[str, str, Sequence[str]]]:
+        nodes: list[tuple[str, str, Sequence[str]]] = [("x", "Input", [])]
+        last = len(self.sizes) - 2
+        for layer in range(last + 1):
+            nodes.append((f"layer{layer}/dense", "Dense", [nodes[-1][0]]))
+            if layer < last:
+                nodes.append((f"layer{layer}/relu", "ReLU", [nodes[-1][0]]))
+        return [*nodes, ("loss", self.loss, [nodes[-1][0]])]
 
 
 def log_softmax(outputs: Array) -> Array:

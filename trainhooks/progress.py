@@ -49,6 +49,7 @@ class Progress:
     """
 
     __slots__ = (
+        "announced",
         "attention",
         "batch",
         "epoch",
@@ -87,6 +88,8 @@ class Progress:
         self.halt = self.attention = self.save_asked = False
         self.first_step = 0
         """The count of steps when this epoch began."""
+        self.announced: set[str] = set()
+        """Metrics that come at some epochs only."""
         self.passes: set[str] = set()
         """The validations that ran in this epoch, by their prefixes, as ``"val"``."""
         self.passes_seen: set[str] = {"val"}

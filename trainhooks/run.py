@@ -104,6 +104,15 @@ class Run:
         return self._progress.phase
 
     @property
+    def announced(self) -> frozenset[str]:
+        """The metrics that ``announce`` told of."""
+        return frozenset(self._progress.announced)
+
+    def announce(self, *metrics: str) -> None:
+        """Tell of metrics that come at some epochs only, so that who monitors them does not miss them in between."""
+        self._progress.announced.update(metrics)
+
+    @property
     def max_epochs(self) -> int | None:
         """The total of epochs asked for; None when open-ended."""
         return self._progress.max_epochs
@@ -118,6 +127,11 @@ class Run:
         """What ran in this epoch so far: ``"train"``, and the names of its validations, as ``"val"``."""
         progress = self._progress
         return frozenset(progress.passes | {"train"} if progress.step > progress.first_step else progress.passes)
+
+    @property
+    def validation(self) -> str | None:
+        """The name of the validation that is running, as ``"val"``; at ``test_end`` still that. None between them."""
+        return self._driver.validation
 
     @property
     def validations(self) -> frozenset[str]:
@@ -143,6 +157,11 @@ class Run:
     def optimizer(self) -> Any:
         """The framework's own optimizer, or None."""
         return self._trainable.optimizer
+
+    @property
+    def trainable(self) -> Trainable:
+        """The trainer's rarer verbs, as ``run.trainable.update_average``; ``requires`` asks for them beforehand."""
+        return self._trainable
 
     # What it measured
 
@@ -311,6 +330,11 @@ class Run:
         that decide seen the epoch. JSON-able, save for arrays of weights.
         """
         return self._driver.state_dict()
+
+    @property
+    def is_between_epochs(self) -> bool:
+        """Whether a state that is taken now can be gone on from."""
+        return self._driver.is_between_epochs
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what ``state_dict`` gave, before training begins."""

@@ -22,6 +22,7 @@ class Scopes:
         signals: what fires the events; after a pause it is mute, and scopes open and close in silence.
         has_trained: whether training has begun in this run.
         is_unfinished: an epoch began, and did not end.
+        validation: the name of the running validation; None between them.
     """
 
     def __init__(self, run: Run, progress: Progress, bus: EventBus) -> None:
@@ -31,6 +32,7 @@ class Scopes:
         self.logs = Logs()
         self.has_trained = False
         self.is_unfinished = False
+        self.validation: str | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -82,6 +84,7 @@ class Scopes:
             progress.phase, progress.batch = kind, 0
             if kind == "test":
                 progress.passes_seen.add(name)
+                self.validation = name
         try:
             if kind == "epoch":
                 self.signals.fire("epoch_begin", epoch, logs)
@@ -144,6 +147,7 @@ class Scopes:
         self.signals.attend()
 
     def _leave_validation(self, frame: Frame) -> None:
+        self.validation = None
         before, self.progress.phase, self.progress.batch = frame.before
         around = next((one for one in reversed(self.stack) if one.kind == "epoch"), None)
         if around is not None:  # an evaluation alone leaves its logs to be read

@@ -44,7 +44,7 @@ _DTYPES: Final[dict[str, str]] = {
 """What a safetensors file calls a dtype, and what numpy (or from ``BF16`` on, ml_dtypes) calls it."""
 
 
-def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], object]) -> None:
+def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], object], suffix: str = "") -> None:
     """Have ``write`` fill a temporary file beside ``path``, then put that in its place, whole and synced.
 
     Folders that lack are made; a symbolic link is followed; the mode of the file that was there is kept. Where
@@ -53,6 +53,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
     Args:
         path: the final name.
         write: called with the temporary's path.
+        suffix: what the temporary's name must end with, where a writer looks at it.
 
     Raises:
         OSError: what is there is no plain file, or the disk refuses.
@@ -65,7 +66,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], objec
         mode = stat.S_IMODE(target.stat().st_mode)
     target.parent.mkdir(parents=True, exist_ok=True)
     # the name is cut, because with what is added it must not grow beyond what a file system takes
-    temporary = target.with_name(f".{target.name[:40]}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+    temporary = target.with_name(f".{target.name[:40]}.{os.getpid()}.{os.urandom(4).hex()}.tmp{suffix}")
     try:
         write(temporary)
         _sync(temporary)

@@ -17,13 +17,21 @@ if TYPE_CHECKING:
 
 CAPABILITIES: Final[dict[str, tuple[str, ...]]] = {
     "lr": ("get_lrs", "set_lrs"),
+    "read_lr": ("get_lrs",),
     "weights": ("get_weights", "set_weights"),
     "snapshot": ("snapshot", "restore"),
     "state": ("state_dict", "load_state_dict"),
     "save": ("save",),
     "optimizer_step": ("watch_optimizer",),
+    "gradients": ("clip_gradients",),
+    "average": ("update_average",),
+    "optimizer_average": ("optimizer_average",),
+    "graph": ("graph",),
+    "embeddings": ("embeddings",),
+    "profile": ("profile",),
     "end_epoch": (),
     "batch_logs": (),
+    "data_wait": (),
 }
 """Each capability and the verbs that make it. One without verbs is there unless ``missing`` says otherwise."""
 
@@ -35,11 +43,13 @@ class Trainable:
         framework: its name, as ``"torch"``.
         model: the framework's own model, or None.
         optimizer: the framework's own optimizer, or None.
+        formats: the suffixes of the files that ``save`` writes, as ``".pt"``, and in a few words what is in each.
     """
 
     framework: str = "none"
     model: Any = None
     optimizer: Any = None
+    formats: Mapping[str, str] = {}
 
     def missing(self, need: str) -> str | None:
         """Why a capability or an event is not to be had, as a sentence that says what to change; None if it is.
@@ -52,7 +62,10 @@ class Trainable:
             return None
         if self.framework == "none":
             return "it was given no model. Use trainhooks.wrap(model, ...)."
-        return f"the {self.framework} adapter does not offer it."
+        hint = ""
+        if need == "save" and self.missing("weights") is None:
+            hint = " There is '.safetensors', which holds the weights under every trainer."
+        return f"the {self.framework} adapter does not offer it.{hint}"
 
     def get_lrs(self) -> list[float]:
         """The learning rate of each parameter group."""
@@ -91,12 +104,53 @@ class Trainable:
         raise self._lacks("state")
 
     def save(self, path: Path) -> None:
-        """Write the model in the format of the path's suffix."""
+        """Write the model in the format of the path's suffix, one of ``formats``."""
         raise self._lacks("save")
 
     def watch_optimizer(self, call: Callable[[], None]) -> Callable[[], None]:
         """Call ``call()`` after each real optimizer update; returns what ends the watching."""
         raise self._lacks("optimizer_step")
+
+    def clip_gradients(
+        self, *, norm: float | None, value: float | None, report: Callable[[Any], None]
+    ) -> Callable[[], None]:
+        """Clip the gradients just before each real update from now on; returns what ends it.
+
+        Args:
+            norm: the largest L2 norm of all gradients together; None for any.
+            value: the largest absolute value of each element, applied first; None for any.
+            report: called at each update with the L2 norm as it was before, on its device.
+        """
+        raise self._lacks("gradients")
+
+    def update_average(self, average: Any, decay: float) -> Any:
+        """One step of an exponential moving average of the weights, on their device.
+
+        Args:
+            average: what this gave the last time, which may be changed in place; None begins with the weights.
+            decay: the average becomes ``decay * average + (1 - decay) * weights``; what is no float, as a count of
+                batches, is taken over as it is.
+
+        Returns:
+            The average, which ``restore`` takes as it does a snapshot.
+        """
+        raise self._lacks("average")
+
+    def optimizer_average(self) -> Any:
+        """The moving average of the weights that the optimizer itself keeps, which ``restore`` takes."""
+        raise self._lacks("optimizer_average")
+
+    def graph(self) -> list[tuple[str, str, Sequence[str]]]:
+        """The model as nodes: for each its name, where ``/`` makes groups, its kind, and the names of its inputs."""
+        raise self._lacks("graph")
+
+    def embeddings(self) -> dict[str, np.ndarray[Any, Any]]:
+        """The tables of the embedding layers on the host, by the layers' names; a row for each entry."""
+        raise self._lacks("embeddings")
+
+    def profile(self, folder: Path) -> Callable[[], None]:
+        """Begin to profile, with the framework's own profiler; what is returned ends it and writes into ``folder``."""
+        raise self._lacks("profile")
 
     def _lacks(self, need: str) -> Exception:
         return lacking("run", need, self.missing(need) or "it was not overridden.")

@@ -72,7 +72,7 @@ def bridge(
         callbacks: attached in this order at the beginning of each ``fit``, ``evaluate`` or ``predict``.
         min_epochs: a decision to stop before so many finished epochs is held until then.
         resume: what ``run.state_dict()`` gave between two epochs: the first ``fit`` goes on from it; give it the
-            ``initial_epoch`` that goes with it.
+            ``initial_epoch`` that goes with it. (Where a ``BackupAndRestore`` has a state, ``fit`` is told.)
 
     Raises:
         RegistrationError: a callback cannot be registered.
@@ -116,6 +116,8 @@ def wrap(
     if getattr(model, "optimizer", None) is not None:  # one that is not compiled yet is asked when it is fitted
         made.set_model(model)
         made.new_driver()
+    if resume is not None:
+        made.progress_of(resume)  # refuses what is no state
     return WrappedModel(model, made)
 
 

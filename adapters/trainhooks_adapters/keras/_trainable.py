@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 import trainhooks
 from trainhooks import errors
+
+from ._averaging import lacks_average, optimizer_average, update_average
+from ._graph import embeddings_of, graph_of
+from ._profiling import profile
+from ._saving import FORMATS, save
+from ._state import load_state, state_of
 
 BATCH_HOOKS: Final = tuple(
     f"on_{kind}_batch_{edge}" for kind in ("train", "test", "predict") for edge in ("begin", "end")
@@ -26,6 +33,7 @@ class KerasTrainable(trainhooks.Trainable):
     """
 
     framework = "keras"
+    formats = FORMATS
 
     def __init__(self, get_model: Callable[[], Any], hooks: frozenset[str]) -> None:
         self._get_model, self._hooks = get_model, hooks
@@ -47,12 +55,18 @@ class KerasTrainable(trainhooks.Trainable):
             return "Keras's fit cannot end an epoch's batches; give it steps_per_epoch, or stop."
         if need == "batch_logs":
             return "Keras shows running means only: use logs."
-        if need == "lr":
+        if need == "gradients":
+            return "Keras clips inside its optimizers: compile(optimizer=Adam(global_clipnorm=1.0)), or clipvalue=..."
+        if need == "data_wait":
+            return "Keras fetches a batch after it said that the batch begins."
+        if need == "optimizer_average":
+            return lacks_average(self.optimizer)
+        if need in ("lr", "read_lr"):
             optimizer = self.optimizer
             if optimizer is None:
                 return "the model has no optimizer yet: call model.compile(optimizer=...) first."
             config = getattr(optimizer, "inner_optimizer", optimizer).get_config()
-            if not isinstance(config.get("learning_rate"), float):
+            if need == "lr" and not isinstance(config.get("learning_rate"), float):
                 return "the optimizer's learning rate is a LearningRateSchedule: give it a float."
         return super().missing(need)
 
@@ -62,11 +76,12 @@ class KerasTrainable(trainhooks.Trainable):
         return [float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))]
 
     def set_lrs(self, lrs: Sequence[float]) -> None:
-        if reason := self.missing("lr"):
-            raise errors.lacking("run.lr", "lr", reason)
         if len(lrs) != 1:
             raise ValueError(f"run.lrs = {list(lrs)!r}: the parameter groups are 1, the values {len(lrs)}")
-        self.optimizer.learning_rate = lrs[0]
+        try:  # not asked beforehand: a scheduler does this at each step, and get_config() reads the rate off the device
+            self.optimizer.learning_rate = lrs[0]
+        except (AttributeError, TypeError) as error:  # no optimizer, or a LearningRateSchedule in it
+            raise errors.lacking("run.lr", "lr", self.missing("lr") or str(error)) from error
 
     def get_weights(self) -> dict[str, np.ndarray[Any, Any]]:
         model = self.model
@@ -112,6 +127,32 @@ class KerasTrainable(trainhooks.Trainable):
             raise errors.weights_mismatch("run.restore()", (), (), shapes)
         for _, variable, value in both:
             variable.assign(keras.ops.copy(value))  # on JAX the next step donates what is assigned
+
+    def state_dict(self) -> dict[str, Any]:
+        return state_of(self.model)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        load_state(self.model, state)
+
+    def update_average(self, average: Any, decay: float) -> Any:
+        return self.snapshot() if average is None else update_average(self.model, average, decay)
+
+    def optimizer_average(self) -> Any:
+        if self.missing("optimizer_average"):
+            raise self._lacks("optimizer_average")
+        return optimizer_average(self.model)
+
+    def save(self, path: Path) -> None:
+        save(self.model, path)
+
+    def graph(self) -> list[tuple[str, str, Sequence[str]]]:
+        return graph_of(self.model)
+
+    def embeddings(self) -> dict[str, np.ndarray[Any, Any]]:
+        return embeddings_of(self.model)
+
+    def profile(self, folder: Path) -> Callable[[], None]:
+        return profile(folder)
 
 
 def _names(model: Any) -> list[str]:

@@ -41,15 +41,19 @@ class Translation:
         self.native = model  # stop_training may be set on it directly: `model` would synchronise JAX's state
 
     def new_driver(self) -> trainhooks.Driver:
-        """A driver for the next run, which goes on from the saved state; refuses what the model lacks."""
+        """A driver for the next run; refuses what the model lacks."""
         trainable = KerasTrainable(lambda: self.model, self.hooks)
-        driver = trainhooks.Driver(trainable, self.callbacks, min_epochs=self.min_epochs)
-        if self.resume is not None:
-            driver.load_state_dict(self.resume)
-        return driver
+        return trainhooks.Driver(trainable, self.callbacks, min_epochs=self.min_epochs)
+
+    def progress_of(self, state: Mapping[str, Any]) -> Any:
+        """Where a saved state is, before the model has been built that could take it back."""
+        driver = trainhooks.Driver(min_epochs=self.min_epochs)
+        driver.load_state_dict(state)
+        return driver.progress
 
     def over(self, error: BaseException | None = None) -> None:
         """The run is over, in ``error`` or well; a second time does nothing."""
+        self._forget_epoch()
         driver, self.driver = self.driver, None
         if driver is not None:
             try:
@@ -127,7 +131,9 @@ class Translation:
                 self._thread = threading.get_ident()
                 self.driver = self.new_driver()
                 self.run = self.driver.run
-                self.driver.setup()
+                if self.resume is not None:
+                    self.driver.load_state_dict(self.resume)
+                self.driver.setup(ask=act == self._begin_training)
             act(self.driver)
         except BaseException as error:  # raised on: Keras will tell nobody of it
             self.over(error)
@@ -147,12 +153,22 @@ class Translation:
             self._end()
 
     def _begin_training(self, driver: trainhooks.Driver) -> None:
+        progress = driver.progress
+        progress.max_epochs = self.params.get("epochs")
+        progress.steps_per_epoch = self.params.get("steps")
+        if progress.resumed and self.resume is None:  # a callback kept the state: fit was told of no epoch
+            # fit looks at this after the callbacks' on_train_begin (keras 3.15: "can be set by callbacks")
+            self.native._initial_epoch = (progress.max_epochs or 0) if progress.should_stop else progress.epochs_done
         self.resume = None  # the first fit goes on from it; the next is a new run
-        driver.progress.max_epochs = self.params.get("epochs")
-        driver.progress.steps_per_epoch = self.params.get("steps")
         driver.open("train")
 
+    def _forget_epoch(self) -> None:
+        """A later fit of the model must not begin where this one did."""
+        if getattr(self.native, "_initial_epoch", None) is not None:
+            self.native._initial_epoch = None
+
     def _begin_epoch(self, driver: trainhooks.Driver, epoch: int) -> None:
+        self._forget_epoch()
         self._done = self._ended = 0
         self._updates = self._count_updates()
         driver.open("epoch", epoch=epoch)

@@ -28,7 +28,7 @@ class WrappedModel:
         """``model.fit`` with the callbacks; exception and teardown are certain."""
         named = _by_name(self._model, "fit", args, kwargs)
         if self._bridge.resume is not None:
-            progress = self._bridge.new_driver().progress
+            progress = self._bridge.progress_of(self._bridge.resume)
             first = named.setdefault("initial_epoch", progress.epochs_done)
             if progress.should_stop:  # a stopped run stays stopped: no epoch is left
                 named["initial_epoch"] = max(first, named.get("epochs", 1))

@@ -12,6 +12,7 @@ native signal                our event           what differs
 (none: the user's loops)     all but the next    as ``LoopRun`` fires them
 ``Optimizer.step`` post-hook ``optimizer_step``  for each optimizer that was given (a GAN counts both); once for
                                                  LBFGS, however often it calls its closure; gradients are still there
+``Optimizer.step`` pre-hook  (none)              where ``GradientClipping`` clips, just before each real update
 ``GradScaler`` skips a step  (none)              a fused optimizer's hook fires all the same: its ``found_inf`` is
                                                  read then, for which the host waits for a GPU once a step
 ``LRScheduler.step``         (none)              it and ``run.lr = ...`` write the same number: the later wins, and

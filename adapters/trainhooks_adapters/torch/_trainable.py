@@ -5,12 +5,19 @@ from __future__ import annotations
 import copy
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from warnings import warn
 
 import trainhooks
 from trainhooks import errors
 
+from ._averaging import update_average
+from ._clipping import clip_before_updates
+from ._graph import embeddings_of, graph_of
+from ._profiling import profile
+from ._saving import FORMATS, save
+from ._state import load_state, state_of
 from ._weights import Array, check, import_torch, plain_names, tensors_of, to_numpy, to_torch
 
 if TYPE_CHECKING:
@@ -27,6 +34,7 @@ class TorchTrainable(trainhooks.Trainable):
     """
 
     framework = "torch"
+    formats = FORMATS
 
     def __init__(self, model: torch.nn.Module, optimizer: Any = None) -> None:
         nn = import_torch().nn
@@ -37,10 +45,12 @@ class TorchTrainable(trainhooks.Trainable):
         self._warned = False
 
     def missing(self, need: str) -> str | None:
-        if need in ("lr", "optimizer_step") and not self._optimizers:
+        if need in ("lr", "read_lr", "optimizer_step", "gradients") and not self._optimizers:
             return "it was given no optimizer. Use trainhooks.wrap(model, optimizer=optimizer)."
-        if need == "lr" and not all("lr" in group for group in self._groups()):
+        if need in ("lr", "read_lr") and not all("lr" in group for group in self._groups()):
             return "its optimizer has a parameter group without 'lr'."
+        if need == "optimizer_average":
+            return "PyTorch's optimizers keep none: add trainhooks.callbacks.EMA(decay) to the callbacks."
         return super().missing(need)
 
     def _need(self, need: str) -> None:
@@ -97,6 +107,12 @@ class TorchTrainable(trainhooks.Trainable):
             state[key] = value if key in tensors else copy.deepcopy(value)
         self.model.load_state_dict(state)
 
+    def state_dict(self) -> dict[str, Any]:
+        return state_of(self._state("run.state_dict()"), self._optimizers)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        load_state(self.model, self._state("load_state_dict()"), self._optimizers, state)
+
     def _state(self, who: str) -> dict[str, Any]:
         state: dict[str, Any] = self.model.state_dict()
         is_lazy = import_torch().nn.parameter.is_lazy
@@ -122,6 +138,31 @@ class TorchTrainable(trainhooks.Trainable):
                 handle.remove()
 
         return stop
+
+    def clip_gradients(
+        self, *, norm: float | None, value: float | None, report: Callable[[Any], None]
+    ) -> Callable[[], None]:
+        self._need("gradients")
+        return clip_before_updates(self._optimizers, norm, value, report)
+
+    def update_average(self, average: Any, decay: float) -> Any:
+        if average is None:
+            return self.snapshot()
+        update_average(average, self._state("EMA"), decay)
+        return average
+
+    def save(self, path: Path) -> None:
+        self._state(f"saving {path}")  # refuses weights that have no values yet
+        save(self.model, path)
+
+    def graph(self) -> list[tuple[str, str, Sequence[str]]]:
+        return graph_of(self.model)
+
+    def embeddings(self) -> dict[str, Array]:
+        return embeddings_of(self.model)
+
+    def profile(self, folder: Path) -> Callable[[], None]:
+        return profile(folder)
 
 
 _SCHEDULED = (

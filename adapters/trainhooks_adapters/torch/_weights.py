@@ -24,6 +24,19 @@ def import_torch() -> Any:
     return torch
 
 
+def unwrapped(model: Any) -> Any:
+    """The module that data parallelism, averaging and compilation have around it."""
+    torch = import_torch()
+    around = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel, torch.optim.swa_utils.AveragedModel)
+    while True:
+        if isinstance(model, around):
+            model = model.module
+        elif isinstance(inner := getattr(model, "_orig_mod", None), torch.nn.Module):  # torch.compile's, 2.0 to 2.13
+            model = inner
+        else:
+            return model
+
+
 def tensors_of(state: Mapping[str, Any]) -> dict[str, Any]:
     """The weights in a ``state_dict()``; what ``get_extra_state`` gave may be a tensor too, and is none."""
     kind = import_torch().Tensor
