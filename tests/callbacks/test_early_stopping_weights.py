@@ -205,8 +205,8 @@ def test_the_best_weights_of_a_run_that_is_over_are_in_its_state() -> None:
     with pytest.raises(RuntimeError, match="asked for"):
         trained(losses(2, 1, 3, 4), first, RaiseAt("epoch_end", 3))
     second.load_state_dict(through_json(first.state_dict()))
-    assert first.state_dict()["best_weights"]["layer0/kernel"].item() == 1
-    assert second.state_dict()["best_weights"]["layer0/kernel"].item() == 1
+    assert first.state_dict()["best_weights"]["weights"]["layer0/kernel"].item() == 1
+    assert second.state_dict()["best_weights"]["weights"]["layer0/kernel"].item() == 1
 
 
 def test_a_paused_run_that_is_resumed_has_its_best_weights() -> None:
@@ -236,7 +236,7 @@ def test_taking_the_state_leaves_the_model_as_it_was() -> None:
     model = Weighted()
 
     def look(run: Run) -> None:
-        best = run.state_dict()["callbacks"]["EarlyStopping"]["best_weights"]
+        best = run.state_dict()["callbacks"]["EarlyStopping"]["best_weights"]["weights"]
         seen.append((model.weight, float(best["layer0/kernel"][0, 0])))
 
     write = Do("train_batch_end", lambda run: model.set(run.epoch), nth=None)

@@ -13,6 +13,7 @@ import pytest
 from trainhooks import LoopRun, Run
 from trainhooks.callbacks.learning_rate_scheduler import LearningRateScheduler
 from trainhooks.errors import CapabilityError
+from trainhooks.schedules import cosine
 from trainhooks.testing import Do, RaiseAt, play
 from trainhooks.testing.play import Dial
 
@@ -54,6 +55,8 @@ class Decay:
         (lambda epoch: np.float32(epoch), [0, 1, 2]),
         (lambda epoch: np.int64(epoch), [0, 1, 2]),
         (lambda epoch: epoch, [0, 1, 2]),
+        (lambda epoch: np.array(0.25), [0.25] * 3),
+        (cosine(8, 2), [8, 4, 0]),
     ],
 )
 def test_the_epochs_are_trained_with_what_the_schedule_gives(schedule: Any, wanted: list[float]) -> None:
@@ -79,7 +82,9 @@ def test_verbose_prints_what_it_sets(capsys: pytest.CaptureFixture[str]) -> None
     )
 
 
-@pytest.mark.parametrize("given", [-0.1, float("nan"), float("inf"), None, "0.1", True, np.array([0.1]), 1j])
+@pytest.mark.parametrize(
+    "given", [-0.1, float("nan"), float("inf"), None, "0.1", True, np.array([0.1]), np.array(True), 1j]
+)
 def test_what_is_no_rate_is_refused_at_its_epoch(given: Any) -> None:
     dial = Dial([8])
     with pytest.raises(ValueError) as caught:

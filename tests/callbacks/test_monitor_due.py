@@ -218,3 +218,35 @@ def test_an_array_in_the_logs_is_told_of_by_the_watching_callback() -> None:
     with pytest.raises(MetricValueError) as error:
         play([{"loss": 1.0}], [Do("epoch_end", write), EarlyStopping("m", mode="min")])
     assert str(error.value) == "EarlyStopping(monitor='m'): [1.0, 2.0] in the logs is not one number"
+
+
+# A metric that was announced
+
+
+class Sparse(Callback):
+    """Computes ``f1`` at every ``every``-th epoch, as a score over a whole set would be."""
+
+    def __init__(self, values: dict[int, float], *, announce: bool = True) -> None:
+        self.values, self.announce = values, announce
+
+    def on_setup(self, run: Run) -> None:
+        if self.announce:
+            run.announce("f1")
+
+    def on_epoch_end(self, epoch: int, logs: Any) -> None:
+        if epoch in self.values:
+            logs["f1"] = self.values[epoch]
+
+
+def test_a_metric_that_was_announced_is_not_missed_in_between() -> None:
+    watch = Watch("f1")
+    run = play([{"loss": 1.0}] * 6, [Sparse({1: 0.5, 4: 0.75}), watch])
+    assert (watch.seen, run.outcome) == ([None, 0.5, None, None, 0.75, None], "completed")
+    assert "ended without that metric" in raised([{"loss": 1.0}], Sparse({}, announce=False), Watch("f1"))
+
+
+def test_one_that_was_announced_and_never_came_is_an_error_in_the_end() -> None:
+    assert raised([{"loss": 1.0}] * 2, Sparse({}), EarlyStopping("f1", mode="max")) == (
+        "EarlyStopping(monitor='f1'): training ended and it was never computed. There are 'loss'. "
+        "(strict=False warns instead.)"
+    )

@@ -206,36 +206,3 @@ def test_settings_are_the_constructor_s_and_a_difference_is_told() -> None:
     with pytest.warns(UserWarning, match=r"saved with factor=0\.1; the constructor's factor=0\.5 hold"):
         new.load_state_dict(old.state_dict())
     assert (new.factor, new.wait, new.best) == (0.5, 1, 1.0)
-
-
-# PyTorch's class of that name waits one check longer
-
-
-def torch_rates(values: list[float], lr: float, **settings: Any) -> list[float]:
-    torch = pytest.importorskip("torch", reason="torch is not installed")
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
-    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, threshold_mode="abs", **settings)
-    seen = []
-    for value in values:
-        scheduler.step(value)
-        seen.append(optimizer.param_groups[0]["lr"])
-    return seen
-
-
-def test_torch_waits_one_check_longer() -> None:
-    assert rates([1] * 7, patience=2) == [8, 8, 4, 4, 2, 2, 1]
-    assert torch_rates([1] * 7, 8.0, factor=0.5, patience=2, threshold=1e-4) == [8, 8, 8, 4, 4, 4, 2]
-
-
-def test_with_one_more_of_patience_and_of_cooldown_it_decides_as_torch() -> None:
-    for seed in range(300):
-        rng = np.random.default_rng(seed)
-        values = [float(value) / 4 for value in rng.integers(-12, 13, rng.integers(1, 25))]
-        values = [NAN if rng.random() < 0.1 else value for value in values]
-        patience, cooldown = int(rng.integers(0, 4)), int(rng.integers(0, 4))
-        delta, mode = float(rng.choice([0, 0.25, 1])), str(rng.choice(["min", "max"]))
-        theirs = torch_rates(
-            values, 8.0, factor=0.5, patience=patience, cooldown=cooldown, threshold=delta, mode=mode, min_lr=0.3
-        )
-        ours = rates(values, patience=patience + 1, cooldown=cooldown + 1, min_delta=delta, mode=mode, min_lr=0.3)
-        assert ours == theirs, seed

@@ -89,7 +89,8 @@ class Monitor:
         """The metric's value now; None where it is not due.
 
         A metric of a validation (``val_loss``) is due when that validation ran in this epoch, another at an epoch
-        that trained; none is due at the end of an epoch that a stop or a break cut short.
+        that trained; none is due at the end of an epoch that a stop or a break cut short, and one that
+        ``run.announce`` told of only by the end of training.
 
         Args:
             run: where it is.
@@ -105,6 +106,9 @@ class Monitor:
             self._seen = True
             return self._number(logs[self.name])
         if run.cut_short:
+            return None
+        if self.name in run.announced:
+            self._missed = not self._seen
             return None
         # the longest name: beside a validation "val", "val_new_loss" may be of one that is called "val_new"
         validation = max((one for one in run.validations if self.name.startswith(f"{one}_")), key=len, default=None)
@@ -131,7 +135,8 @@ class Monitor:
             MissingMetricError: it never came, and ``strict`` is on.
         """
         if self._missed and not self._seen and not run.cut_short:
-            self._say(f"{self.who}: training ended and {why}.", logs)
+            what = "it was never computed" if self.name in run.announced else why
+            self._say(f"{self.who}: training ended and {what}.", logs)
 
     def state_dict(self, **settings: Any) -> dict[str, Any]:
         """What it keeps, beside the settings that ``load_state_dict`` is to hold against the constructor's."""

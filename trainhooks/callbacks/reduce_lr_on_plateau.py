@@ -20,7 +20,19 @@ class ReduceLROnPlateau(Callback):
 
     The constructor and the decisions are Keras's, save that a NaN is a miss and never a best, and that counters and
     best survive a resume. As in Keras, the check that ends a cooldown already counts towards patience, and patience
-    0 and 1 are alike. (``torch.optim.lr_scheduler.ReduceLROnPlateau`` waits one check longer.)
+    0 and 1 are alike.
+
+    PyTorch's ``torch.optim.lr_scheduler.ReduceLROnPlateau`` waits one check longer, in a cooldown too: with
+    ``patience=p + 1``, ``cooldown=c + 1`` and ``min_delta=d`` this class decides as that one does with ``patience=p``,
+    ``cooldown=c``, ``threshold_mode="abs"``, ``threshold=d`` and ``eps=0``, on NaN as well (``cooldown`` 0 and 1 are
+    alike here). What remains different:
+
+    - PyTorch's ``threshold_mode`` is ``"rel"`` unless it is given, which on a negative metric takes what is equal for
+      an improvement; here a difference is absolute, as in Keras.
+    - PyTorch leaves out a reduction by less than ``eps=1e-8``, and begins its cooldown all the same.
+    - To PyTorch an infinity of the worse sign is a miss from the start; here the first one is the best so far.
+    - PyTorch lowers each parameter group for itself, down to ``min_lr``; here the groups keep their proportions, and
+      ``min_lr`` is for the first.
 
     It writes ``learning_rate`` into the logs: the rate that the epoch was trained with.
 

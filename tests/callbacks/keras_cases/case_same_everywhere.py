@@ -151,5 +151,5 @@ def test_after_an_exception_the_best_weights_come_back_and_are_in_the_state(trai
     stopping, end = EarlyStopping(patience=9, restore_best_weights=True), AtTheEnd()
     with pytest.raises(RuntimeError, match="asked for"):
         trainer(FALLING_AND_RISING, [stopping, RaiseAt(event, 3), end])
-    (kept,) = stopping.state_dict()["best_weights"].values()
+    (kept,) = stopping.state_dict()["best_weights"]["weights"].values()
     assert (end.weight.item(), kept.item()) == (1, 1)
