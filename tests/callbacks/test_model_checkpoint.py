@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ PLAIN = "is no plain name. There are {epoch}, {batch} and the names of metrics."
         ("{loss:d}", "{loss:d} cannot be formatted: Unknown format code 'd' for object of type 'float'"),
         ("{epoch:s}", "{epoch:s} cannot be formatted: Unknown format code 's' for object of type 'int'"),
         ("{epoch!x}", "{epoch!x} cannot be formatted: Unknown conversion specifier x"),
-        ("{batch}", "{batch} has a meaning only with save_freq=<steps>"),
+        ("{batch}", "{batch} has a meaning only with a save_freq in steps or in seconds"),
     ],
 )
 def test_a_template_that_could_not_be_filled_is_refused(template: str, what: str) -> None:
@@ -103,23 +104,32 @@ def test_a_template_that_could_not_be_filled_is_refused(template: str, what: str
     assert str(caught.value) == f"ModelCheckpoint(filepath={template + '.safetensors'!r}): {what}"
 
 
-@pytest.mark.parametrize("path", ["w.keras", "w.weights.h5", "w", "w.safetensors.gz", "w.SAFETENSORS"])
+@pytest.mark.parametrize("path", ["w.h5", "w.pth", "w", "w.safetensors.gz", "w.SAFETENSORS"])
 def test_another_suffix_is_refused(path: str) -> None:
     with pytest.raises(ValueError) as caught:
         ModelCheckpoint(path)
     assert str(caught.value) == (
         f"ModelCheckpoint(filepath={path!r}): its suffix says what to write. "
-        "There is '.safetensors' (weights, under every trainer)."
+        "There is '.safetensors' (weights by name, under every trainer), '.keras' (the whole model, under Keras), "
+        "'.weights.h5' (weights and optimizer, under Keras), '.pt' (a state_dict(), under PyTorch)."
     )
+
+
+FREQUENCIES = (
+    "'epoch'; a number of steps, at least 1; or a time above 0, as '600s', '10m', '2h' or a datetime.timedelta"
+)
 
 
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"save_freq": "batch"}, "ModelCheckpoint(save_freq='batch'): 'epoch', or a number of steps, at least 1"),
-        ({"save_freq": 0}, "ModelCheckpoint(save_freq=0): 'epoch', or a number of steps, at least 1"),
-        ({"save_freq": True}, "ModelCheckpoint(save_freq=True): 'epoch', or a number of steps, at least 1"),
-        ({"save_freq": 2.5}, "ModelCheckpoint(save_freq=2.5): 'epoch', or a number of steps, at least 1"),
+        *(
+            ({"save_freq": freq}, f"ModelCheckpoint(save_freq={freq!r}): {FREQUENCIES}")
+            for freq in ("batch", 0, True, 2.5, NAN, None, "600", "0s", "-1s", "10 m", "1d", "1e3s", timedelta(0))
+        ),
+        ({"keep_best": 0}, "ModelCheckpoint(keep_best=0): a whole number, at least 1"),
+        ({"keep_last": 1.5}, "ModelCheckpoint(keep_last=1.5): a whole number, at least 1"),
+        ({"keep_last": True}, "ModelCheckpoint(keep_last=True): a whole number, at least 1"),
         ({"initial_value_threshold": NAN}, "ModelCheckpoint(initial_value_threshold=nan): a number, or None"),
         (
             {"save_best_only": True, "mode": "best"},

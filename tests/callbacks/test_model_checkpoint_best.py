@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,12 +53,38 @@ def test_save_freq_goes_on_counting_after_a_resume(tmp_path: Path) -> None:
     assert [name.split(".")[0] for name in files(tmp_path)] == ["e1b4", "e2b2", "e2b6", "e3b4"]
 
 
-def test_save_freq_epoch_does_not_listen_to_batches_nor_steps_to_epochs() -> None:
-    heard = []
-    for freq in ("epoch", 5):
-        made = ModelCheckpoint("w.safetensors", save_freq=freq)  # type: ignore[arg-type]
-        heard.append([one.event.name for one in made.listeners()])
-    assert heard == [["epoch_end", "train_end"], ["train_batch_end", "train_end"]]
+def listened(save_freq: Any) -> dict[str, list[str]]:
+    """What it listens to beside the ends of a run, each with its filters."""
+    made = ModelCheckpoint("w.safetensors", save_freq=save_freq)
+    heard = {one.event.name: [str(due) for due in one.filters] for one in made.listeners()}
+    return {name: due for name, due in heard.items() if name not in ("setup", "train_begin", "train_end")}
+
+
+@pytest.mark.parametrize(
+    "save_freq, wanted",
+    [
+        ("epoch", {"epoch_end": []}),
+        (5, {"train_batch_end": ["every(steps=5)"]}),
+        (np.int64(5), {"train_batch_end": ["every(steps=5)"]}),
+        ("90s", {"train_batch_end": ["every(seconds=90.0)"]}),
+        ("1.5m", {"train_batch_end": ["every(seconds=90.0)"]}),
+        ("2h", {"train_batch_end": ["every(seconds=7200.0)"]}),
+        (timedelta(minutes=10), {"train_batch_end": ["every(seconds=600.0)"]}),
+    ],
+)
+def test_it_listens_to_epochs_or_to_batches_as_save_freq_says(save_freq: Any, wanted: dict[str, list[str]]) -> None:
+    assert listened(save_freq) == wanted
+
+
+def test_a_time_that_has_passed_at_every_batch_saves_at_every_batch(tmp_path: Path) -> None:
+    template = tmp_path / "e{epoch}b{batch}.safetensors"
+    batched(ModelCheckpoint(template, save_freq=timedelta(microseconds=1)), epochs=1, batches=2)
+    assert files(tmp_path) == {"e1b1.safetensors": 1, "e1b2.safetensors": 2}
+
+
+def test_a_time_that_has_not_passed_saves_nothing(tmp_path: Path) -> None:
+    batched(ModelCheckpoint(tmp_path / "w.safetensors", save_freq="9h"))
+    assert files(tmp_path) == {}
 
 
 def test_a_subclass_whose_errors_only_warn_does_so_at_steps_too(tmp_path: Path) -> None:

@@ -1,63 +1,96 @@
-"""ModelCheckpoint: save the model's weights during training."""
+"""ModelCheckpoint: save the model during training."""
 
 from __future__ import annotations
 
 import math
 import os
-import string
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeGuard
 
 from .. import store
 from ..callback import Callback
-from ..checks import whole
+from ..checks import count, whole
 from ..dispatch import Listener
-from ..errors import missing_metric
+from ..errors import CapabilityError
 from ..events import EVENTS, Event
-from ..filters import every
+from ._filepath import FilePath
 from ._monitor import Mode, Monitor
+from ._retention import Retention
+from ._save_freq import due_inside_epochs
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from ..logs import Logs
     from ..run import Run
 
-_SUFFIXES = (".safetensors",)
+_BY_NAME: Final = ".safetensors"
+_SUFFIXES: Final = {
+    _BY_NAME: "weights by name, under every trainer",
+    ".keras": "the whole model, under Keras",
+    ".weights.h5": "weights and optimizer, under Keras",
+    ".pt": "a state_dict(), under PyTorch",
+}
 
 
 class ModelCheckpoint(Callback):
-    """Save the weights at the end of epochs, or every so many steps; with ``save_best_only``, only better ones.
+    """Save the model at the end of epochs, or every so many steps or seconds; all of them, the best, or the newest.
 
-    The constructor is Keras's; the file's suffix says what is written, for now ``.safetensors``: the weights by name,
-    readable without the framework. A file is written beside its target and renamed, so that a crash leaves the one
-    before; then ``checkpoint`` is fired. The best is never overwritten by a worse one: a NaN is never a best, the best
-    is kept over runs (as in Keras) and over a resume, and where the metric is missing nothing is saved (Keras saves).
-    So with ``save_freq`` in steps it needs a metric that is there at a step's end, as ``loss`` is.
+    The file's suffix says what is written: ``.safetensors`` (weights by name) under every trainer; ``.keras`` (the
+    whole model) and ``.weights.h5`` (weights and optimizer) under Keras; ``.pt`` (a ``state_dict()``, which
+    ``torch.load(weights_only=True)`` reads) under PyTorch::
+
+        ModelCheckpoint("best.keras", save_best_only=True)
+
+        ModelCheckpoint("w-{epoch:02d}-{val_loss:.2f}.safetensors", keep_best=3, keep_last=1)
+
+        ModelCheckpoint("w-{epoch}-{batch}.pt", save_freq="10m", keep_last=2)
+
+    A file is written beside its target and renamed, so that a crash or a full disk leaves the one before; then
+    ``checkpoint`` is fired. The best is never overwritten by a worse one: a NaN is never a best, the best is kept over
+    runs (as in Keras) and over a resume, and where the metric is missing nothing is saved for it (Keras saves). So
+    with a ``save_freq`` in steps or seconds it needs a metric that is there at a step's end, as ``loss`` is.
+
+    With ``keep_best`` or ``keep_last`` older files are deleted once the new one is safely there; with both, what either
+    keeps stays. Only files that this callback wrote, and has in its state, are ever deleted. ``keep_best`` alone writes
+    only what is among the best so far; with ``save_best_only`` all this holds among those that were better than all
+    before.
 
     Args:
-        filepath: where to; ``{epoch}`` (from 1, as in Keras) and any metric can stand in it, as in
-            ``"w-{epoch:02d}-{val_loss:.2f}.safetensors"``, and with a ``save_freq`` in steps ``{batch}`` (from 1).
-        monitor: key of the metric that ``save_best_only`` looks at.
+        filepath: where to; ``{epoch}`` (from 1, as in Keras) and any metric can stand in it, and with a ``save_freq``
+            in steps or seconds ``{batch}`` (from 1).
+        monitor: key of the metric that ``save_best_only`` and ``keep_best`` look at.
         verbose: 1 prints what it saves.
         save_best_only: save only what is better than the best so far.
-        save_weights_only: accepted for Keras's sake; ``.safetensors`` holds weights alone.
+        save_weights_only: True refuses ``.keras``, as Keras does. The other suffixes say whether they hold weights
+            alone, whatever this is.
         mode: ``"min"``, ``"max"``, or ``"auto"`` to tell from the metric's name.
-        save_freq: ``"epoch"``, or a number of training steps, counted over the whole run.
+        save_freq: ``"epoch"``; a number of training steps, counted over the whole run; or a time with its unit, at
+            whose passing the next batch's end saves: ``"600s"``, ``"10m"``, ``"2h"``, or a ``datetime.timedelta``.
         initial_value_threshold: a best to begin with.
-        strict: a metric that is missing when it is due is an error; False warns, and nothing is saved.
+        strict: a metric that is missing when it is due is an error; False warns, and nothing is saved for it.
+        keep_best: how many of the best files stay; None keeps all. Of equal ones the older stays.
+        keep_last: how many of the newest files stay; None keeps all. Where several files are to stay, the name needs
+            ``{epoch}``, and inside epochs ``{batch}``, so that they differ.
 
     Attributes:
-        best: the best value that was saved, or ``initial_value_threshold``.
+        best: the best value that was saved, or ``initial_value_threshold``; None where no metric is looked at.
+        best_path: the file that holds it, or None.
         last_path: the file that was saved last, or None.
+        kept_paths: the files that ``keep_best`` and ``keep_last`` keep, absolute, the oldest first.
 
     Raises:
-        ValueError: the suffix is not one that can be written, ``save_freq`` has no meaning, a field of ``filepath`` is
-            no plain name or cannot be formatted so, or the threshold is NaN.
+        ValueError: the suffix is none of these, or ``.keras`` with ``save_weights_only``; ``save_freq``, ``keep_best``
+            or ``keep_last`` has no meaning; several files would have one name; a field of ``filepath`` is no plain name
+            or cannot be formatted so; or the threshold is NaN.
+        CapabilityError: (when attached, or before training) this trainer does not write that suffix.
+        OSError: (before training) no file can be put there; (at a save) it cannot be written, and the one before stays.
         MissingMetricError: (at a save) a field of ``filepath`` is no metric.
     """
 
     phase = "save"
-    requires = {"weights"}
     ranks = "main"
 
     def __init__(
@@ -68,32 +101,36 @@ class ModelCheckpoint(Callback):
         save_best_only: bool = False,
         save_weights_only: bool = False,
         mode: Mode = "auto",
-        save_freq: Literal["epoch"] | int = "epoch",
+        save_freq: Literal["epoch"] | int | str | timedelta = "epoch",
         initial_value_threshold: float | None = None,
         *,
         strict: bool = True,
+        keep_best: int | None = None,
+        keep_last: int | None = None,
     ) -> None:
         self.filepath = os.fspath(filepath)
-        if not self.filepath.endswith(_SUFFIXES):
-            raise ValueError(
-                f"ModelCheckpoint(filepath={self.filepath!r}): its suffix says what to write. There is "
-                f"{', '.join(map(repr, _SUFFIXES))} (weights, under every trainer)."
-            )
-        steps = None if save_freq == "epoch" else whole(save_freq)
-        if save_freq != "epoch" and (steps is None or steps < 1):
-            raise ValueError(f"ModelCheckpoint(save_freq={save_freq!r}): 'epoch', or a number of steps, at least 1")
+        self._who = f"ModelCheckpoint(filepath={self.filepath!r})"
+        self._suffix = _suffix(self._who, self.filepath, save_weights_only)
+        self.requires = {"weights" if self._suffix == _BY_NAME else "save"}
+        self._due = due_inside_epochs("ModelCheckpoint", save_freq)
         if initial_value_threshold is not None and math.isnan(initial_value_threshold):
             raise ValueError(f"ModelCheckpoint(initial_value_threshold={initial_value_threshold!r}): a number, or None")
-        self._fields = _fields(self.filepath)
-        if "batch" in self._fields and save_freq == "epoch":
-            raise ValueError(
-                f"ModelCheckpoint(filepath={self.filepath!r}): {{batch}} has a meaning only with save_freq=<steps>"
-            )
-        self._watch = Monitor("ModelCheckpoint", monitor, mode, strict=strict) if save_best_only else None
+        self._file = FilePath("ModelCheckpoint", self.filepath, has_batches=self._due is not None)
+        self.keep_best = None if keep_best is None else count(keep_best, f"ModelCheckpoint(keep_best={keep_best!r})", 1)
+        self.keep_last = None if keep_last is None else count(keep_last, f"ModelCheckpoint(keep_last={keep_last!r})", 1)
+        self._check_names()
+        watches = save_best_only or keep_best is not None
+        self._watch = Monitor("ModelCheckpoint", monitor, mode, strict=strict) if watches else None
+        self._kept: Retention | None = None
         if self._watch is not None:
             self._watch.reset(initial_value_threshold)
+        if keep_best is not None or keep_last is not None:
+            better = (lambda value, than: False) if self._watch is None else self._watch.is_better
+            self._kept = Retention(self.keep_best, self.keep_last, better)
         self.monitor, self.verbose, self.save_best_only = monitor, verbose, save_best_only
-        self.save_freq: Literal["epoch"] | int = "epoch" if steps is None else steps
+        self.initial_value_threshold = initial_value_threshold
+        steps = whole(save_freq)
+        self.save_freq: Literal["epoch"] | int | str | timedelta = save_freq if steps is None else steps
         self.save_weights_only = save_weights_only
         self.last_path: Path | None = None
 
@@ -101,20 +138,34 @@ class ModelCheckpoint(Callback):
     def best(self) -> float | None:
         return self._watch.best if self._watch is not None else None
 
+    @property
+    def best_path(self) -> Path | None:
+        if self.save_best_only:  # whatever it saved was a best
+            return self.last_path
+        best = self._kept.best if self._kept is not None else []
+        return Path(best[0].path) if best else None
+
+    @property
+    def kept_paths(self) -> list[Path]:
+        return [] if self._kept is None else [Path(one.path) for one in self._kept.files]
+
     def listeners(self, events: Mapping[str, Event] = EVENTS) -> Iterator[Listener]:
-        dropped = "train_batch_end" if self.save_freq == "epoch" else "epoch_end"
+        dropped = "train_batch_end" if self._due is None else "epoch_end"
         for one in super().listeners(events):
-            if one.event.name == "train_batch_end" and isinstance(self.save_freq, int):
-                due = (every(steps=self.save_freq),)
-                yield Listener(
-                    one.event, one.call, one.who, filters=due, phase=self.phase, on_error=self.on_error, owner=self
-                )
+            if one.event.name == "train_batch_end" and self._due is not None:
+                yield one.when_due(self._due)
             elif one.event.name != dropped:
                 yield one
 
     def reset(self) -> None:
         if self._watch is not None:
             self._watch.reset(self._watch.best)  # that of the file which is there
+
+    def on_setup(self, run: Run) -> None:
+        self._check_format(run)
+
+    def on_train_begin(self) -> None:
+        self._file.prepare()
 
     def on_epoch_end(self, run: Run, logs: Logs) -> None:
         self._consider(run, logs, "epoch")
@@ -125,82 +176,108 @@ class ModelCheckpoint(Callback):
     def on_train_end(self, run: Run, logs: Logs) -> None:
         if self._watch is None:
             return
-        if self.save_freq == "epoch":
+        if self._due is None:
             self._watch.finish(run, logs)
         else:
             self._watch.finish(run, logs, "no step ended with that metric, so nothing was saved")
 
     def state_dict(self) -> dict[str, Any]:
         state = {} if self._watch is None else self._watch.state_dict()
+        if self._kept is not None:
+            state["kept"] = self._kept.state()
         return state | {"last_path": None if self.last_path is None else str(self.last_path)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         if self._watch is None:
             fits = True
-        elif fits := "best" in state:  # it was made with save_best_only
+        elif fits := "best" in state:  # it was made with save_best_only or keep_best
             fits = self._watch.load_state_dict(state)
         if fits:
             self.last_path = None if state["last_path"] is None else Path(state["last_path"])
+            if self._kept is not None:
+                self._kept.load(state.get("kept", ()))
 
     def _consider(self, run: Run, logs: Logs, now: str) -> None:
-        if self._watch is None:
-            self._write(run, logs)
-            return
-        value = self._watch.read(run, logs, now)
-        if value is not None and self._watch.is_better(value, self._watch.best):
+        value = None if self._watch is None else self._watch.read(run, logs, now)
+        if self._watch is None or self._wants(self._watch, value):
             self._write(run, logs, value)
 
-    def _write(self, run: Run, logs: Logs, value: float | None = None) -> None:
-        path = Path(self._path(run, logs))
-        told = {"framework": run.framework, "epoch": str(run.epoch), "step": str(run.step)}
-        store.save_arrays(path, run.get_weights(), told)
+    def _wants(self, watch: Monitor, value: float | None) -> bool:
+        if self.save_best_only:
+            return value is not None and watch.is_better(value, watch.best)
+        if self.keep_last is not None:
+            return True  # the newest stays, whatever it is worth
+        return self._kept is not None and self._is_good(value) and self._kept.takes(value)
+
+    def _is_good(self, value: float | None) -> TypeGuard[float]:
+        """Whether it can be one of the best: a number, and better than what it was to begin with."""
+        return (
+            value is not None and self._watch is not None and self._watch.is_better(value, self.initial_value_threshold)
+        )
+
+    def _write(self, run: Run, logs: Logs, value: float | None) -> None:
+        path = self._file.fill(run, logs)
+        good = value if self._is_good(value) else None
+        better = self._kept.spares(path, good) if self._kept is not None else None
+        if better is not None:
+            warnings.warn(
+                f"ModelCheckpoint: {str(path)!r} holds one with {self.monitor}={better:.6g}, and is not written over "
+                f"with {value}. Give each run a folder of its own.",
+                stacklevel=2,
+            )
+            return
+        self._save(run, path)
         self.last_path = path
-        if self._watch is not None:
-            self._watch.best = value  # once the file is there: a write that failed is no best
+        if self._watch is not None and good is not None and self._watch.is_better(good, self._watch.best):
+            self._watch.best = good  # once the file is there: a write that failed is no best
+        if self._kept is not None:
+            self._kept.add(path, good)
+            self._kept.prune("ModelCheckpoint")
         if self.verbose:
-            print(f"Epoch {run.epoch + 1}: saving weights to {path}")
+            what = "model" if self._suffix == ".keras" else "weights"
+            print(f"Epoch {run.epoch + 1}: saving {what} to {path}")
         run.emit("checkpoint", path=path, logs=logs)
 
-    def _path(self, run: Run, logs: Logs) -> str:
-        values: dict[str, Any] = {}
-        for name in self._fields:
-            if name in ("epoch", "batch"):
-                values[name] = (run.epoch if name == "epoch" else run.batch) + 1
-            elif name in logs:
-                values[name] = logs[name]
-            else:
-                counts = ["epoch"] if self.save_freq == "epoch" else ["epoch", "batch"]
-                raise missing_metric(f"ModelCheckpoint(filepath={self.filepath!r})", name, [*counts, *logs])
-        return _Plain().vformat(self.filepath, (), values)
+    def _save(self, run: Run, path: Path) -> None:
+        if self._suffix == _BY_NAME:
+            told = {"framework": run.framework, "epoch": str(run.epoch), "step": str(run.step)}
+            store.save_arrays(path, run.get_weights(), told)
+        else:
+            self._check_format(run)  # it may have been attached since setup
+            store.write_atomically(path, run.trainable.save, suffix=self._suffix)
 
+    def _check_format(self, run: Run) -> None:
+        formats = dict(run.trainable.formats)
+        if self._suffix == _BY_NAME or self._suffix in formats:
+            return
+        there = ({_BY_NAME: "weights by name"} if run.can("weights") else {}) | formats
+        raise CapabilityError(f"{self._who}: {run.framework} does not write {self._suffix!r}. There is {_told(there)}.")
 
-class _Plain(string.Formatter):
-    """Formats plain keys only: a template must not reach into objects."""
-
-    def get_field(self, field_name: str, args: Any, kwargs: Any) -> Any:
-        return kwargs[field_name], field_name
-
-
-def _fields(template: str) -> list[str]:
-    """The names in the braces of a template."""
-    who = f"ModelCheckpoint(filepath={template!r})"
-    try:
-        fields = [
-            (name, spec or "", as_) for _, name, spec, as_ in string.Formatter().parse(template) if name is not None
-        ]
-    except ValueError as error:
-        raise ValueError(f"{who}: {error}") from None
-    for name, spec, conversion in fields:
-        if not name or any(sign in name for sign in ".[]!") or name.isdigit():
+    def _check_names(self) -> None:
+        """Refuse a name under which several files that are to stay would be one."""
+        needed = ["epoch"] if self._due is None else ["epoch", "batch"]
+        lacking = " and ".join(f"{{{name}}}" for name in needed if name not in self._file.fields)
+        if lacking and (self.keep_best or 0) + (self.keep_last or 0) > 1:
+            given = {"keep_best": self.keep_best, "keep_last": self.keep_last}
+            rules = " and ".join(f"{name}={value}" for name, value in given.items() if value is not None)
             raise ValueError(
-                f"{who}: {{{name}}} is no plain name. There are {{epoch}}, {{batch}} and the names of metrics."
+                f"{self._who}: by {rules} several files are to stay, so each needs a name of its own. "
+                f"Put {lacking} into it."
             )
-        if "{" in spec:
-            raise ValueError(f"{who}: the format of {{{name}}} holds a field of its own. Write the format out.")
-        try:  # now, and not at the end of an epoch
-            number: Any = _Plain().convert_field(1 if name in ("epoch", "batch") else 1.0, conversion)
-            format(number, spec)
-        except ValueError as error:
-            field = name + (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "")
-            raise ValueError(f"{who}: {{{field}}} cannot be formatted: {error}") from None
-    return [name for name, _, _ in fields]
+
+
+def _suffix(who: str, filepath: str, save_weights_only: bool) -> str:
+    """The suffix of the path, one of those that there are."""
+    suffix = next((one for one in _SUFFIXES if filepath.endswith(one)), None)
+    if suffix is None:
+        raise ValueError(f"{who}: its suffix says what to write. There is {_told(_SUFFIXES)}.")
+    if suffix == ".keras" and save_weights_only:
+        raise ValueError(
+            f"{who}: '.keras' holds the whole model, and save_weights_only=True asks for weights. "
+            "Give '.weights.h5' or '.safetensors', or leave save_weights_only out."
+        )
+    return suffix
+
+
+def _told(formats: Mapping[str, str]) -> str:
+    return ", ".join(f"{suffix!r} ({what})" for suffix, what in formats.items()) or "nothing"

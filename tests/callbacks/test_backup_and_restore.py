@@ -1,0 +1,179 @@
+"""BackupAndRestore: the same script, run again, goes on."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trainhooks import MLP, Callback, fit
+from trainhooks.callbacks.backup_and_restore import BackupAndRestore
+from trainhooks.callbacks.csv_logger import CSVLogger
+from trainhooks.callbacks.early_stopping import EarlyStopping
+from trainhooks.callbacks.terminate_on_nan import TerminateOnNaN
+from trainhooks.errors import CapabilityError, StateFileError
+from trainhooks.state_file import load_state
+from trainhooks.testing import Constant, Do, RaiseAt, StopAt, Trace, batches
+
+X, Y = np.arange(12.0, dtype=np.float32).reshape(6, 2) / 12, np.array([0, 1, 0, 1, 0, 1])
+
+
+def script(folder: Path, *more: Callback, epochs: int = 6, **settings: Any) -> tuple[Any, Any, str]:
+    """What a user's script does, whether it runs for the first time or again; an exception ends it."""
+    model, trace = MLP((2, 3, 2), lr=0.05, optimizer="adam"), Trace(batches=False)
+    callbacks = [BackupAndRestore(folder / "backup", **settings), EarlyStopping(patience=3), trace, *more]
+    try:
+        run = fit(model, (X, Y), (X, Y), epochs=epochs, batch_size=2, seed=3, callbacks=callbacks)
+    except ZeroDivisionError:
+        run = None
+    return model, run, trace.outline()
+
+
+def told(model: Any, run: Any) -> Any:
+    return {name: value.tolist() for name, value in model.get_weights().items()}, list(run.history)
+
+
+def crash(event: str = "epoch_begin", nth: int = 3) -> Callback:
+    return RaiseAt(event, nth, ZeroDivisionError())
+
+
+def kept(folder: Path) -> list[tuple[str, int]]:
+    """The backups, each with the number of epochs that it holds."""
+    files = sorted((folder / "backup").iterdir())
+    return [(path.name, load_state(path)["progress"]["epochs_done"]) for path in files]
+
+
+@pytest.mark.parametrize("event, nth", [("epoch_begin", 3), ("train_batch_end", 10), ("test_begin", 3)])
+def test_run_again_after_a_crash_it_ends_as_if_there_had_been_none(tmp_path: Path, event: str, nth: int) -> None:
+    never = script(tmp_path)
+    script(tmp_path, crash(event, nth))
+    again = script(tmp_path)
+    assert told(*again[:2]) == told(*never[:2])
+    assert again[2] == "setup train[ epoch3[ test[] ] epoch4[ test[] ] epoch5[ test[] ] ] teardown"
+
+
+def test_files_and_patience_go_on(tmp_path: Path) -> None:
+    def flat(*more: Callback) -> Any:
+        log = CSVLogger(tmp_path / "log.csv")
+        callbacks = [BackupAndRestore(tmp_path / "backup"), EarlyStopping("loss", patience=4), log, *more]
+        return fit(MLP((2, 2), lr=0.0), (X, Y), epochs=9, shuffle=False, callbacks=callbacks)
+
+    with pytest.raises(ZeroDivisionError):
+        flat(crash())
+    run = flat()
+    assert (run.epochs_done, run.outcome) == (5, "stopped")
+    assert [line.partition(",")[0] for line in (tmp_path / "log.csv").read_text().split()] == ["epoch", *"01234"]
+
+
+@pytest.mark.parametrize(
+    "end, stays",
+    [
+        (Do("setup", id), False),
+        (StopAt("epoch_end", 1), False),
+        (StopAt("epoch_end", 1, kind="fault"), True),
+        (StopAt("epoch_end", 1, kind="pause"), True),
+        (StopAt("train_batch_end", 5, kind="pause"), True),
+        (crash(), True),
+        (crash("train_end", 0), True),
+    ],
+    ids=["completed", "decision", "fault", "pause", "pause in an epoch", "exception", "exception at the end"],
+)
+def test_it_is_deleted_only_after_a_run_that_ended_well(tmp_path: Path, end: Callback, stays: bool) -> None:
+    script(tmp_path, end)
+    assert (tmp_path / "backup").exists() is stays
+
+
+def test_a_nan_leaves_the_backup(tmp_path: Path) -> None:
+    with pytest.raises(CapabilityError):  # a model without a state cannot be gone on with
+        fit(Constant(), batches(1), callbacks=[BackupAndRestore(tmp_path)])
+    x = X.copy()
+    x[0] = math.nan
+    backup = BackupAndRestore(tmp_path)
+    fit(MLP((2, 2)), (x, Y), epochs=3, callbacks=[backup, TerminateOnNaN()])
+    assert (tmp_path / "backup.safetensors").exists()
+
+
+def test_a_pause_at_an_epochs_end_is_gone_on_from_and_one_inside_an_epoch_from_its_beginning(tmp_path: Path) -> None:
+    script(tmp_path, StopAt("epoch_end", 1, kind="pause"))
+    assert kept(tmp_path) == [("backup.safetensors", 2)]
+    script(tmp_path, StopAt("train_batch_end", 1, kind="pause"))
+    assert kept(tmp_path) == [("backup.safetensors", 2)]
+    assert script(tmp_path, epochs=3)[2] == "setup train[ epoch2[ test[] ] ] teardown"
+
+
+def test_a_stopped_run_whose_backup_is_kept_stays_stopped(tmp_path: Path) -> None:
+    script(tmp_path, StopAt("epoch_end", 1), delete_checkpoint=False)
+    _, run, outline = script(tmp_path, delete_checkpoint=False)
+    assert (outline, run.outcome, run.stop_reason) == ("setup stop train[] teardown", "stopped", "asked for")
+
+
+def test_with_a_number_of_steps_it_is_taken_at_the_end_of_the_epoch_that_they_end_in(tmp_path: Path) -> None:
+    seen: list[Any] = []
+    look = Do("epoch_begin", lambda run: seen.append((tmp_path / "backup").exists() and kept(tmp_path)[0][1]), None)
+    script(tmp_path, look, save_freq=7)  # of three steps an epoch
+    assert seen == [False, False, False, 3, 3, 5]
+
+
+def test_with_a_time_it_is_taken_when_that_has_passed(tmp_path: Path) -> None:
+    script(tmp_path, crash(), save_freq="10h")
+    assert not (tmp_path / "backup").exists()
+    script(tmp_path, crash(), save_freq=timedelta(microseconds=1))
+    assert kept(tmp_path) == [("backup.safetensors", 3)]
+
+
+def test_two_are_kept_and_where_the_last_is_damaged_the_one_before_is_taken(tmp_path: Path) -> None:
+    script(tmp_path, crash(), double_checkpoint=True)
+    assert kept(tmp_path) == [("backup-before.safetensors", 2), ("backup.safetensors", 3)]
+    newest = tmp_path / "backup" / "backup.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-4])
+    with pytest.warns(UserWarning, match=r"is damaged.* The one before it is taken\."):
+        _, _, outline = script(tmp_path, epochs=3, double_checkpoint=True)
+    assert outline == "setup train[ epoch2[ test[] ] ] teardown"
+    assert not (tmp_path / "backup").exists()
+
+
+def test_a_damaged_one_alone_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    script(tmp_path, crash())
+    newest = tmp_path / "backup" / "backup.safetensors"
+    newest.write_bytes(b"")
+    with pytest.raises(StateFileError) as caught:
+        script(tmp_path)
+    assert str(caught.value).endswith(f"There is no other in {str(tmp_path / 'backup')!r}: delete it to begin anew.")
+    assert newest.exists()
+
+
+def test_a_state_that_is_given_comes_before_the_backup(tmp_path: Path) -> None:
+    script(tmp_path, crash())
+    state = fit(MLP((2, 3, 2), optimizer="adam"), (X, Y), epochs=1, callbacks=[]).state_dict()
+    trace = Trace(batches=False)
+    fit(
+        MLP((2, 3, 2), optimizer="adam"),
+        (X, Y),
+        epochs=2,
+        callbacks=[BackupAndRestore(tmp_path / "backup"), trace],
+        resume=state,
+    )
+    assert trace.outline() == "setup train[ epoch1[] ] teardown"
+
+
+def test_other_files_in_the_folder_stay(tmp_path: Path) -> None:
+    (tmp_path / "backup").mkdir()
+    (tmp_path / "backup" / "mine").write_text("mine")
+    script(tmp_path)
+    assert [path.name for path in (tmp_path / "backup").iterdir()] == ["mine"]
+
+
+def test_what_has_no_meaning_is_refused(tmp_path: Path) -> None:
+    for freq in (0, -1, 2.5, True, "epochs", None):
+        with pytest.raises(ValueError) as caught:
+            BackupAndRestore(tmp_path, save_freq=freq)  # type: ignore[arg-type]
+        assert str(caught.value) == (
+            f"BackupAndRestore(save_freq={freq!r}): 'epoch'; a number of steps, at least 1; or a time above 0, as "
+            "'600s', '10m', '2h' or a datetime.timedelta"
+        )
+    with pytest.raises(ValueError, match="the name of a folder"):
+        BackupAndRestore("")

@@ -1,0 +1,129 @@
+"""BackupAndRestore: the same script, run again after a crash, goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from ..callback import Callback
+from ..dispatch import Listener
+from ..errors import StateFileError
+from ..events import EVENTS, Event
+from ..state_file import load_state, save_state
+from ._save_freq import due_inside_epochs
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from ..run import Run
+
+_NEWEST: Final = "backup.safetensors"
+_BEFORE: Final = "backup-before.safetensors"
+
+
+class BackupAndRestore(Callback):
+    """Keep a backup of the whole run in a folder, and go on from it when the same script is run again.
+
+    ::
+
+        fit(model, data, epochs=50, callbacks=[BackupAndRestore("backup"), EarlyStopping(patience=3)])
+
+    A backup holds weights and optimizer, the counts, the history and what every callback knows, so that patience, bests
+    and files go on as if there had been no crash. (Keras's brings back weights and optimizer alone: patience starts
+    from zero.) It is taken after everything else has seen the end of an epoch, and written atomically; nothing in it is
+    unpickled.
+
+    Args:
+        backup_dir: the folder of the backup; made where it lacks. A folder serves one run at a time.
+        save_freq: ``"epoch"``; or a number of training steps, or a time as ``"10m"`` or a ``datetime.timedelta``: then
+            a backup is taken at the end of the first epoch by which so many more steps were done, or so much time has
+            passed. (Keras takes it in mid-epoch, and trains that epoch's batches twice.)
+        double_checkpoint: keep the backup before the last as well, which is taken where the last one is damaged.
+        delete_checkpoint: delete the backups after a run that ended well: completed, or stopped by a decision. After
+            an exception, a fault (a NaN) or a pause they stay.
+
+    ``run.save()`` takes a backup too. A pause that is taken inside an epoch leaves the backup of the epoch before it.
+
+    Raises:
+        ValueError: ``save_freq`` has no meaning, or ``backup_dir`` is empty.
+        StateFileError: (before training) the backup is damaged, and there is no other.
+        OSError: (at an epoch's end) it cannot be written; the backup before it stays good.
+    """
+
+    phase = "save"
+    requires = {"state"}
+    ranks = "main"
+
+    def __init__(
+        self,
+        backup_dir: str | os.PathLike[str],
+        save_freq: Literal["epoch"] | int | str | timedelta = "epoch",
+        double_checkpoint: bool = False,
+        delete_checkpoint: bool = True,
+    ) -> None:
+        if not os.fspath(backup_dir):
+            raise ValueError(f"BackupAndRestore(backup_dir={backup_dir!r}): the name of a folder")
+        self._due = due_inside_epochs("BackupAndRestore", save_freq)
+        self.backup_dir, self.save_freq = Path(backup_dir), save_freq
+        self.double_checkpoint, self.delete_checkpoint = double_checkpoint, delete_checkpoint
+        self._trains = False
+
+    def listeners(self, events: Mapping[str, Event] = EVENTS) -> Iterator[Listener]:
+        for one in super().listeners(events):
+            if one.event.name == "epoch_end" and self._due is not None:
+                yield one.when_due(self._due)
+            else:
+                yield one
+
+    def resume_from(self, run: Run) -> Mapping[str, Any] | None:
+        damaged: StateFileError | None = None
+        for path in self._paths:
+            try:
+                state = load_state(path)
+            except FileNotFoundError:
+                continue
+            except StateFileError as error:
+                damaged = damaged or error
+                continue
+            if damaged is not None:
+                warnings.warn(f"BackupAndRestore: {damaged}. The one before it is taken.", stacklevel=2)
+            return state
+        if damaged is not None:
+            raise StateFileError(
+                f"BackupAndRestore: {damaged}. There is no other in {str(self.backup_dir)!r}: delete it to begin anew."
+            ) from damaged
+        return None
+
+    def on_train_begin(self) -> None:
+        self._trains = True
+
+    def on_epoch_end(self, run: Run) -> None:
+        self._write(run)
+
+    def save(self, run: Run) -> None:
+        if run.is_between_epochs:
+            self._write(run)
+
+    def on_teardown(self, run: Run) -> None:
+        trained, self._trains = self._trains, False
+        ended_well = run.outcome == "completed" or (run.outcome == "stopped" and run.stop_kind != "fault")
+        if trained and ended_well and run.stop_kind != "fault" and self.delete_checkpoint:
+            for path in self._paths:
+                path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # somebody keeps other things there
+                self.backup_dir.rmdir()
+
+    @property
+    def _paths(self) -> tuple[Path, Path]:
+        return self.backup_dir / _NEWEST, self.backup_dir / _BEFORE
+
+    def _write(self, run: Run) -> None:
+        newest, before = self._paths
+        state = run.state_dict()
+        if self.double_checkpoint and newest.exists():
+            os.replace(newest, before)
+        save_state(newest, state)
