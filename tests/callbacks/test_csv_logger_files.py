@@ -180,6 +180,13 @@ def test_the_state_goes_through_json_and_back(path: Path) -> None:
     assert (before.state_dict(), after.state_dict()) == ({"earlier_rows": 2}, {"earlier_rows": 2})
 
 
+def test_one_that_joins_a_second_run_in_its_midst_begins_the_file_anew(path: Path) -> None:
+    log = CSVLogger(path)
+    play([{"first": 1.0}] * 2, [log])
+    play([{"second": 2.0}] * 3, [Do("epoch_begin", lambda run: run.add(log), nth=1)])
+    assert text(path) == "epoch,second\n1,2.0\n2,2.0\n"
+
+
 # Whatever happens
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..callback import Callback
 from ..store import write_atomically
+from ._appending import add_line
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -79,6 +80,9 @@ class CSVLogger(Callback):
             self._columns = self._fit(row, *self._read())
         self._add([row.get(column, _ABSENT) for column in self._columns])
 
+    def on_teardown(self) -> None:
+        self._columns = None  # the next run may be given this object in its midst, when nothing is reset
+
     def _begin(self, run: Run, epoch: int, names: Iterable[str]) -> list[str]:
         """The columns at the first row of this run."""
         text, columns, rows = self._read() if self.append or run.resumed else ("", [], [])
@@ -133,12 +137,7 @@ class CSVLogger(Callback):
         return columns
 
     def _add(self, row: Sequence[str]) -> None:
-        with open(self.filename, "ab", buffering=0) as file:  # one write: a crash cannot leave half a row in a buffer
-            end = file.tell()
-            text = self._lines([row] if end else [self._columns or [], row]).encode()
-            if file.write(text) != len(text):
-                file.truncate(end)
-                raise OSError(f"CSVLogger({self.filename!r}): the disk took half a row, which was taken back")
+        add_line("CSVLogger", self.filename, self._lines([row]).encode(), self._lines([self._columns or []]).encode())
 
     def _lines(self, rows: Iterable[Sequence[str]]) -> str:
         import csv
