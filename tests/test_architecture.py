@@ -20,7 +20,8 @@ _HOOKS = {"errors", "checks", "events", "filters", "gates", "dispatch", "callbac
 _RUN = {"errors", "checks", "progress", "trainable", "logs", "world", "run"}
 _DRIVER = _HOOKS | _RUN | {"bus", "frames", "signals", "scopes", "attach", "endings", "checkpoint", "store"}
 _LOOP = _DRIVER | {"driver", "passes", "loop", "fit"}
-_TOP = _LOOP | {"numpy_model", "datasets", "callbacks", "hookspecs", "plugins", "wrap"}
+_MODELS = {"numpy_optimizers", "numpy_model", "schedules", "state_file", "datasets"}
+_TOP = _LOOP | _MODELS | {"callbacks", "hookspecs", "plugins", "wrap"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     # a module or a folder of the package -> what of the package it may import when it runs
@@ -35,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "trainable": {"errors"},
     "world": set(),
     "store": {"errors"},
+    "state_file": {"errors", "store"},
     "callback": {"errors", "events", "dispatch", "trainable"},  # of trainable the list of capabilities
     "bus": _HOOKS,
     "run": _RUN - {"run"},  # and never the bus or the driver that it fronts
@@ -48,8 +50,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "passes": {"errors", "frames", "driver"},
     "loop": _DRIVER | {"driver", "passes"},
     "fit": _DRIVER | {"driver", "passes", "loop"},
-    "callbacks": _HOOKS | {"logs", "store", "world"},  # Run is there for typing alone
-    "numpy_model": {"errors", "trainable"},
+    "callbacks": _HOOKS | {"logs", "store", "state_file", "schedules", "world"},  # Run is there for typing alone
+    "numpy_optimizers": set(),
+    "numpy_model": {"errors", "trainable", "numpy_optimizers"},
+    "schedules": {"errors", "checks"},
     "datasets": {"errors", "store"},
     "hookspecs": set(),
     "plugins": {"errors", "hookspecs"},
@@ -57,7 +61,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": _LOOP,
     "trainhooks": _TOP,
     "demo": _TOP | {"trainhooks"},
-    "cli": _TOP | {"trainhooks", "demo"},
+    "pages": {"errors", "callback", "callbacks"},
+    "cli": _TOP | {"trainhooks", "demo", "pages"},
     "__main__": {"cli"},
 }
 
@@ -65,7 +70,7 @@ THIRD_PARTY = {"numpy", "pluggy", "safetensors", "tqdm"}
 FOR = {
     "store": {"ml_dtypes"},  # numpy's bfloat16, where it is installed
     "testing": {"hypothesis", "pytest"},  # for those who test
-    "callbacks": {"tensorboard"},  # the writer of one callback, when it is used
+    "callbacks": {"tensorboardX", "matplotlib", "pandas"},  # each for one callback, when it is used
 }
 FRAMEWORKS = {
     *("torch", "keras", "tensorflow", "tf_keras", "jax", "jaxlib", "flax", "optax", "lightning", "pytorch_lightning"),

@@ -33,11 +33,15 @@ def test_the_demo_stops_by_itself_and_says_where_why_how_good_and_where_the_file
     said = re.fullmatch(
         r"numpy: stopped after epoch (\d+)\. EarlyStopping: val_loss has not improved on (\S+) of epoch (\d+) for 6 "
         r"checks\.\nBest epoch: (\d+), with a validation accuracy of (0\.\d{4})\. The learning rate ended at \S+\.\n"
-        r"Files:\n  (\S+best\.safetensors)\n  (\S+log\.csv)\n",
+        r"Files:\n  (\S+best\.safetensors)\n  (\S+log\.csv)\n"
+        r"(?:  (\S+history\.png)\n)?",
         done.stdout,
     )
     assert said is not None, done.stdout
-    epochs, _, best, best_again, accuracy, weights, log = said.groups()
+    epochs, _, best, best_again, accuracy, weights, log, picture = said.groups()
+    assert (picture is None) == (find_spec("matplotlib") is None)
+    if picture is not None:
+        assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
     assert int(epochs) < demo.MAX_EPOCHS
     assert (int(epochs) - int(best), best) == (6, best_again)
     assert float(accuracy) > 0.95

@@ -1,6 +1,6 @@
 """Write a training callback once, run it under every trainer."""
 
-from . import callbacks, datasets, errors
+from . import callbacks, datasets, errors, schedules
 from .bus import EventBus, Handle
 from .callback import Callback
 from .driver import Driver
@@ -45,6 +45,7 @@ __all__ = [
     "hookimpl",
     "once",
     "predict",
+    "schedules",
     "when",
     "wrap",
 ]

@@ -21,7 +21,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo.add_argument("--out", type=Path, default=Path("trainhooks-demo"), help="the folder for the files")
     demo.add_argument("--seed", type=int, default=0, help="of the weights and of the order of the data")
     demo.add_argument("--json", action="store_true", help="print one line for a program, and no progress")
-    return _demo(parser.parse_args(arguments))
+    demo.set_defaults(run=_demo)
+    pages = commands.add_parser("callbacks", help="list the callbacks, or show the page of one")
+    pages.add_argument("name", nargs="?", help="of a callback, whose page is printed")
+    pages.add_argument("--write", type=Path, metavar="FOLDER", help="write the page of each into a folder")
+    pages.set_defaults(run=_callbacks)
+    asked = parser.parse_args(arguments)
+    return int(asked.run(asked))
+
+
+def _callbacks(asked: argparse.Namespace) -> int:
+    from . import pages
+
+    if asked.write is not None:
+        for file in pages.write(asked.write):
+            print(file)
+        return 0
+    if asked.name is None:
+        known = pages.built_ins()
+        width = max(map(len, known))
+        for name, callback in known.items():
+            print(f"{name:{width}}  {pages.one_line(callback)}")
+        return 0
+    try:
+        print(pages.page(pages.find(asked.name)), end="")
+    except ValueError as error:
+        print(f"trainhooks callbacks: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def _demo(asked: argparse.Namespace) -> int:

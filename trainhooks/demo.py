@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -12,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from .callback import Callback
-from .callbacks import CSVLogger, EarlyStopping, ModelCheckpoint, ProgbarLogger, ReduceLROnPlateau
+from .callbacks import CSVLogger, EarlyStopping, History, ModelCheckpoint, ProgbarLogger, ReduceLROnPlateau
 from .datasets import digits
-from .errors import did_you_mean, framework_not_installed, listing
+from .errors import FrameworkNotInstalledError, did_you_mean, framework_not_installed, listing
 from .plugins import frameworks, plugin_manager
 
 MAX_EPOCHS = 100
@@ -89,12 +90,16 @@ def train(framework: str, folder: Path, *, progress: bool = True, seed: int = 0)
     stopping = EarlyStopping(monitor="val_loss", patience=6, restore_best_weights=True)
     plateau = ReduceLROnPlateau(monitor="val_loss", factor=0.5, patience=3)
     checkpoint = ModelCheckpoint(folder / "best.safetensors", monitor="val_loss", save_best_only=True)
-    log = CSVLogger(folder / "log.csv")
-    callbacks: list[Callback] = [stopping, plateau, checkpoint, log]
+    log, history = CSVLogger(folder / "log.csv"), History()
+    callbacks: list[Callback] = [stopping, plateau, checkpoint, log, history]
     if progress:
         callbacks.append(ProgbarLogger())
     training, validation = digits()
     run = trainers()[framework](training, validation, callbacks, MAX_EPOCHS, seed)
+    files = [folder / "best.safetensors", folder / "log.csv"]
+    with contextlib.suppress(FrameworkNotInstalledError):  # the picture needs matplotlib, which is an extra
+        history.plot(path=folder / "history.png")
+        files.append(folder / "history.png")
     best = run.history[stopping.best_epoch].logs
     return Report(
         framework=framework,
@@ -106,7 +111,7 @@ def train(framework: str, folder: Path, *, progress: bool = True, seed: int = 0)
         val_accuracy=best["val_accuracy"],
         val_loss=best["val_loss"],
         lr=run.history[-1].logs["learning_rate"],
-        files=[str(folder / "best.safetensors"), str(folder / "log.csv")],
+        files=[str(path) for path in files],
     )
 
 

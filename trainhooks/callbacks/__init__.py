@@ -1,23 +1,63 @@
-"""The built-in callbacks, one a file."""
+"""The built-in callbacks, one a file. Each is loaded when it is first asked for, so that there may be many."""
 
-from .csv_logger import CSVLogger
-from .early_stopping import EarlyStopping
-from .history import History
-from .lambda_callback import LambdaCallback
-from .learning_rate_scheduler import LearningRateScheduler
-from .model_checkpoint import ModelCheckpoint
-from .progbar_logger import ProgbarLogger
-from .reduce_lr_on_plateau import ReduceLROnPlateau
-from .terminate_on_nan import TerminateOnNaN
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "CSVLogger",
-    "EarlyStopping",
-    "History",
-    "LambdaCallback",
-    "LearningRateScheduler",
-    "ModelCheckpoint",
-    "ProgbarLogger",
-    "ReduceLROnPlateau",
-    "TerminateOnNaN",
-]
+if TYPE_CHECKING:
+    from .backup_and_restore import BackupAndRestore as BackupAndRestore
+    from .csv_logger import CSVLogger as CSVLogger
+    from .early_stopping import EarlyStopping as EarlyStopping
+    from .ema import EMA as EMA
+    from .epoch_scoring import EpochScoring as EpochScoring
+    from .gradient_clipping import GradientClipping as GradientClipping
+    from .history import History as History
+    from .json_logger import JSONLogger as JSONLogger
+    from .lambda_callback import LambdaCallback as LambdaCallback
+    from .learning_rate_monitor import LearningRateMonitor as LearningRateMonitor
+    from .learning_rate_scheduler import LearningRateScheduler as LearningRateScheduler
+    from .model_checkpoint import ModelCheckpoint as ModelCheckpoint
+    from .progbar_logger import ProgbarLogger as ProgbarLogger
+    from .reduce_lr_on_plateau import ReduceLROnPlateau as ReduceLROnPlateau
+    from .remote_monitor import RemoteMonitor as RemoteMonitor
+    from .stop_file import StopFile as StopFile
+    from .swap_ema_weights import SwapEMAWeights as SwapEMAWeights
+    from .tensorboard import TensorBoard as TensorBoard
+    from .terminate_on_nan import TerminateOnNaN as TerminateOnNaN
+    from .throughput import Throughput as Throughput
+    from .timer import Timer as Timer
+
+_MODULES = {
+    "BackupAndRestore": "backup_and_restore",
+    "CSVLogger": "csv_logger",
+    "EarlyStopping": "early_stopping",
+    "EMA": "ema",
+    "EpochScoring": "epoch_scoring",
+    "GradientClipping": "gradient_clipping",
+    "History": "history",
+    "JSONLogger": "json_logger",
+    "LambdaCallback": "lambda_callback",
+    "LearningRateMonitor": "learning_rate_monitor",
+    "LearningRateScheduler": "learning_rate_scheduler",
+    "ModelCheckpoint": "model_checkpoint",
+    "ProgbarLogger": "progbar_logger",
+    "ReduceLROnPlateau": "reduce_lr_on_plateau",
+    "RemoteMonitor": "remote_monitor",
+    "StopFile": "stop_file",
+    "SwapEMAWeights": "swap_ema_weights",
+    "TensorBoard": "tensorboard",
+    "TerminateOnNaN": "terminate_on_nan",
+    "Throughput": "throughput",
+    "Timer": "timer",
+}
+__all__ = list(_MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]
