@@ -57,6 +57,8 @@ def test_the_other_blocks_run_in_order(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "Typo.on_epoch_ends: there is no such event. Did you mean 'on_epoch_end'?" in done.stdout
     assert "epoch 0: {'loss': 0.5}" in done.stdout
+    shown = re.search(r"# (\[0\. .*\])$", TEXT, re.MULTILINE)
+    assert shown is not None and shown[1] in done.stdout
 
 
 def test_code_stands_before_line_15() -> None:
@@ -69,7 +71,10 @@ def table_row(capability: str) -> list[bool]:
     return [cell.strip().startswith("yes") for cell in row.strip("|").split("|")[1:]]
 
 
-CAPABILITIES = ["lr", "weights", "snapshot", "optimizer_step", "batch_logs", "end_epoch", "state"]
+CAPABILITIES = [
+    *("lr", "weights", "snapshot", "optimizer_step", "batch_logs", "end_epoch", "state", "save", "gradients"),
+    *("average", "graph", "profile"),
+]
 
 
 @pytest.mark.parametrize("capability", CAPABILITIES)
