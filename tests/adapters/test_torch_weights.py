@@ -6,13 +6,13 @@ import subprocess
 import sys
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import pytest
 
 from trainhooks.errors import WeightsError
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
+ml_dtypes = pytest.importorskip("ml_dtypes", reason="ml_dtypes is not installed")
 from torch import nn  # noqa: E402  # after the skip
 from trainhooks_adapters.torch import TorchTrainable  # noqa: E402
 

@@ -11,6 +11,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,9 @@ MADE: dict[str, Callable[[], Callback]] = {
     "Timer": lambda: callbacks.Timer(3600, clock=still),
 }
 """One of each, with settings under which it has something to decide and to keep."""
+
+NEEDS: dict[str, tuple[str, ...]] = {"TensorBoard": ("tensorboardX",)}
+"""The packages beside trainhooks's own that it needs."""
 
 BESIDE: dict[str, Callable[[], Callback]] = {"SwapEMAWeights": lambda: callbacks.EMA(0.5)}
 """What it needs in its run."""
@@ -126,6 +130,12 @@ def told(name: str, outline: str, state: Any) -> tuple[str, Any]:
     return outline, plain({key: value for key, value in state.items() if key not in kept})
 
 
+def _needed(name: str) -> Any:
+    """The mark of what it cannot be tried without."""
+    lacking = [package for package in NEEDS.get(name, ()) if find_spec(package) is None]
+    return pytest.mark.skipif(bool(lacking), reason=f"{' and '.join(lacking)} is not installed")
+
+
 class Conformance:
     """The tests; a subclass says under which trainer, and how many of the ways to end it has time for."""
 
@@ -139,7 +149,8 @@ class Conformance:
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "name" in metafunc.fixturenames:
             asks_all = "refuses" in metafunc.function.__name__
-            metafunc.parametrize("name", [name for name in MADE if asks_all or name not in self.trainer.refuses])
+            names = [name for name in MADE if asks_all or name not in self.trainer.refuses]
+            metafunc.parametrize("name", [pytest.param(name, marks=_needed(name)) for name in names])
 
     @pytest.fixture(autouse=True)
     def own_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
