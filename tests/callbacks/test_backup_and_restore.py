@@ -108,7 +108,7 @@ def test_a_pause_at_an_epochs_end_is_gone_on_from_and_one_inside_an_epoch_from_i
 def test_a_stopped_run_whose_backup_is_kept_stays_stopped(tmp_path: Path) -> None:
     script(tmp_path, StopAt("epoch_end", 1), delete_checkpoint=False)
     _, run, outline = script(tmp_path, delete_checkpoint=False)
-    assert (outline, run.outcome, run.stop_reason) == ("setup stop train[] teardown", "stopped", "asked for")
+    assert (outline, run.outcome, run.stop_reason) == ("setup train[] teardown", "stopped", "asked for")
 
 
 def test_with_a_number_of_steps_it_is_taken_at_the_end_of_the_epoch_that_they_end_in(tmp_path: Path) -> None:
@@ -134,6 +134,11 @@ def test_two_are_kept_and_where_the_last_is_damaged_the_one_before_is_taken(tmp_
         _, _, outline = script(tmp_path, epochs=3, double_checkpoint=True)
     assert outline == "setup train[ epoch2[ test[] ] ] teardown"
     assert not (tmp_path / "backup").exists()
+
+
+def test_of_two_the_older_is_of_an_earlier_epoch_after_a_pause_too(tmp_path: Path) -> None:
+    script(tmp_path, StopAt("epoch_end", 2, kind="pause"), double_checkpoint=True)
+    assert kept(tmp_path) == [("backup-before.safetensors", 2), ("backup.safetensors", 3)]
 
 
 def test_a_damaged_one_alone_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:

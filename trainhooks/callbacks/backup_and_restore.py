@@ -71,6 +71,8 @@ class BackupAndRestore(Callback):
         self.backup_dir, self.save_freq = Path(backup_dir), save_freq
         self.double_checkpoint, self.delete_checkpoint = double_checkpoint, delete_checkpoint
         self._trains = False
+        self._holds: int | None = None
+        """The count of epochs in the newest backup that this run wrote."""
 
     def listeners(self, events: Mapping[str, Event] = EVENTS) -> Iterator[Listener]:
         for one in super().listeners(events):
@@ -99,10 +101,10 @@ class BackupAndRestore(Callback):
         return None
 
     def on_train_begin(self) -> None:
-        self._trains = True
+        self._trains, self._holds = True, None
 
     def on_epoch_end(self, run: Run) -> None:
-        self._write(run)
+        run.save()  # after the last listener: another callback that saves has files to tell of in its state
 
     def save(self, run: Run) -> None:
         if run.is_between_epochs:
@@ -124,6 +126,7 @@ class BackupAndRestore(Callback):
     def _write(self, run: Run) -> None:
         newest, before = self._paths
         state = run.state_dict()
-        if self.double_checkpoint and newest.exists():
+        if self.double_checkpoint and newest.exists() and self._holds != run.epochs_done:  # a pause saves once more
             os.replace(newest, before)
         save_state(newest, state)
+        self._holds = run.epochs_done

@@ -111,4 +111,4 @@ def test_a_pause_leaves_the_backup_and_a_stopped_run_that_is_kept_stays_stopped(
     backup = BackupAndRestore(tmp_path, delete_checkpoint=False)
     assert bare(backup, StopAt("epoch_end", 1, kind="pause"), epochs=4).endswith("paused")
     assert bare(backup, StopAt("epoch_end", 0), epochs=4).endswith("] stop ] teardown stopped")
-    assert bare(backup, epochs=4) == "setup stop train[] teardown stopped"
+    assert bare(backup, epochs=4) == "setup train[] teardown stopped"

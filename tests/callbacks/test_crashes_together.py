@@ -1,0 +1,174 @@
+"""All callbacks that keep a state, in one run that crashes anywhere: run again, it ends as if it never had."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from event_files import scalars
+
+import trainhooks
+from trainhooks import MLP, Callback, callbacks
+from trainhooks.store import load_arrays
+from trainhooks.testing import RaiseAt
+
+EPOCHS = 6
+CRASHES = [
+    *("epoch_begin", "train_batch_begin", "train_batch_end", "test_begin", "test_batch_end", "test_end"),
+    *("epoch_end", "epoch_end"),
+]
+"""Events that fire in each epoch; at its end it depends on who has seen it."""
+PHASES = ["observe", "decide", "report", "save"]
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(24, 3)).astype(np.float32)
+Y = (X.sum(axis=1) > 0).astype(int)
+
+
+def still() -> float:
+    return 0.0
+
+
+def score(model: Any) -> float:
+    return 0.5
+
+
+def all_of_them(order: int = 0) -> list[Callback]:
+    made: list[Callback] = [
+        callbacks.BackupAndRestore("backup"),
+        callbacks.EMA(0.8),
+        callbacks.SwapEMAWeights(swap_on_epoch=True),
+        callbacks.EpochScoring(score, name="score", every=2),
+        callbacks.EarlyStopping("val_loss", patience=3, restore_best_weights=True),
+        callbacks.ReduceLROnPlateau("val_loss", factor=0.5, patience=1, min_delta=1e-2, cooldown=1),
+        callbacks.LearningRateMonitor("step"),
+        callbacks.ModelCheckpoint("best.safetensors", save_best_only=True),
+        callbacks.ModelCheckpoint("w{epoch}.safetensors", keep_best=2, keep_last=1),
+        callbacks.CSVLogger("log.csv"),
+        callbacks.JSONLogger("log.jsonl", save_freq=2),
+        callbacks.TensorBoard("logs", update_freq=2, write_graph=False),
+        callbacks.GradientClipping(norm=0.5),
+        callbacks.Throughput(8, clock=still),
+        callbacks.Timer(3600, clock=still),
+        callbacks.StopFile("STOP"),
+        callbacks.TerminateOnNaN(),
+        callbacks.History(),
+    ]
+    return [made[at] for at in np.random.default_rng(order).permutation(len(made))] if order else made
+
+
+def with_numpy(*made: Callback) -> Any:
+    model = MLP((3, 4, 2), optimizer="adam", lr=0.05)
+    run = trainhooks.fit(model, (X, Y), (X[:8], Y[:8]), EPOCHS, 4, seed=1, callbacks=made)
+    return run, model.get_weights()
+
+
+def with_torch(*made: Callback) -> Any:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    loss_of = torch.nn.CrossEntropyLoss()
+    batches = [(torch.from_numpy(X[at : at + 4]), torch.from_numpy(Y[at : at + 4])) for at in range(0, 24, 4)]
+    with trainhooks.wrap(model, optimizer=optimizer, callbacks=made) as run:
+        for epoch in run.epochs(EPOCHS):
+            model.train()
+            for x, y in run.train(batches[epoch % 3 :] + batches[: epoch % 3]):
+                loss = loss_of(model(x), y)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                run.log(loss=loss, n=len(x))
+            model.eval()
+            with torch.no_grad():
+                for x, y in run.test(batches[:2]):
+                    run.log(loss=loss_of(model(x), y), n=len(x))
+    return run.run, {name: value.numpy().copy() for name, value in model.state_dict().items()}
+
+
+TRAINERS = [with_numpy, with_torch]
+Trainer = Callable[..., Any]
+
+
+Crash = tuple[str, int, Any]
+"""An event, at which of its firings, and in which phase of it."""
+
+
+def crash(event: str, nth: int, phase: Any) -> Callback:
+    made = RaiseAt(event, nth, ZeroDivisionError())
+    made.phase = phase
+    return made
+
+
+def until_it_ends(trainer: Trainer, folder: Path, crashes: list[Crash], order: int = 0) -> dict[str, Any]:
+    """Run the script again after each crash, and once more; what it came to."""
+    folder.mkdir()
+    os.chdir(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # of ours; Keras warns of what numpy deprecates
+        for one in crashes:
+            with pytest.raises(ZeroDivisionError):
+                trainer(*all_of_them(order), crash(*one))
+        made = all_of_them(order)
+        run, weights = trainer(*made)
+    (history,) = [one for one in made if isinstance(one, callbacks.History)]
+    kept = {type(one).__name__: one.state_dict() for one in made if not isinstance(one, callbacks.TensorBoard)}
+    return {
+        "weights": {name: value.tolist() for name, value in weights.items()},
+        "history": [(record.epoch, record.logs) for record in run.history],
+        "shown": history.history,
+        "end": (run.outcome, run.stop_reason, run.epochs_done, run.step, run.optimizer_step, run.lr),
+        "states": plain(kept),
+        "files": sorted(str(path) for path in Path().rglob("*") if "tfevents" not in path.name),
+        "csv": Path("log.csv").read_text(),
+        "jsonl": Path("log.jsonl").read_text(),
+        "saved": {path.name: plain(load_arrays(path)) for path in sorted(Path().glob("*.safetensors"))},
+        "scalars": {name: scalars(Path("logs") / name) for name in ("train", "validation")},
+    }
+
+
+def plain(value: Any) -> Any:
+    """As lists; paths without the folder that the run was in."""
+    if isinstance(value, dict):
+        return {name: plain(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    if isinstance(value, str):
+        return value.rpartition("/")[2]
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def random_crashes(seed: int) -> list[Crash]:
+    """Up to three. The first is in a second epoch, when there is a backup: before, nothing knows of the first try."""
+    rng = np.random.default_rng((3, seed))
+    crashes: list[Crash] = []
+    for number in range(int(rng.integers(1, 4))):
+        event = str(rng.choice(CRASHES))
+        each = {"train_batch_begin": 6, "train_batch_end": 6, "test_batch_end": 2}.get(event, 1)
+        nth = int(rng.integers(each if not number else 0, 2 * each))
+        crashes.append((event, nth, str(rng.choice(PHASES))))
+    return crashes
+
+
+def differences(trainer: Trainer, folder: Path, crashes: list[Crash], order: int) -> list[str]:
+    """What came out otherwise than if there had been no crash."""
+    never = until_it_ends(trainer, folder / "never", [], order)
+    again = until_it_ends(trainer, folder / "again", crashes, order)
+    return [what for what, value in never.items() if again[what] != value]
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+@pytest.mark.parametrize("seed", range(12))
+def test_after_crashes_anywhere_it_ends_as_if_there_had_been_none(trainer: Trainer, seed: int, tmp_path: Path) -> None:
+    crashes = random_crashes(seed)
+    assert differences(trainer, tmp_path, crashes, order=seed) == [], crashes
