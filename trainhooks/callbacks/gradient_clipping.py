@@ -53,7 +53,6 @@ class GradientClipping(Attached):
         self.reset()
 
     def attached(self, run: Run) -> Callable[[], None]:
-        self.on_epoch_begin(run.epoch)  # it may be in the midst of one
         return run.trainable.clip_gradients(norm=self.norm, value=self.value, report=self._report)
 
     @property
@@ -65,12 +64,8 @@ class GradientClipping(Attached):
         self._last: float | Mean | None = None
         self._mean, self._epoch = Mean(), -1
 
-    def on_epoch_begin(self, epoch: int) -> None:
-        if epoch != self._epoch:  # a resumed run may begin one again that it has done a part of
-            self._mean, self._epoch = Mean(), epoch
-
-    def on_epoch_end(self, logs: Logs) -> None:
-        if self._mean.weight:
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        if epoch == self._epoch:
             logs["grad_norm"] = self._mean
 
     def state_dict(self) -> dict[str, Any]:
@@ -85,6 +80,9 @@ class GradientClipping(Attached):
             self._mean.add(state["mean"], state["weight"])
 
     def _report(self, norm: Any) -> None:
+        assert self.run is not None
+        if self.run.epoch != self._epoch:
+            self._mean, self._epoch = Mean(), self.run.epoch
         self._last = self._mean.add(norm)
 
 
