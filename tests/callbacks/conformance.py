@@ -5,10 +5,13 @@ A test file gives a subclass of ``Conformance`` the trainer to try them under.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import os
+import signal
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -84,6 +87,14 @@ class Trainer:
         """Train a model that gets worse, two batches and a validation an epoch; returns its run."""
         raise NotImplementedError
 
+    def evaluate(self, *made: Callback) -> Any:
+        """Evaluate the model that was trained last; returns that run."""
+        raise NotImplementedError
+
+    def left(self) -> list[Any]:
+        """What callbacks have left on the model or the optimizer that was trained last."""
+        raise NotImplementedError
+
 
 def plain(state: Any) -> Any:
     """A state that can be compared: arrays as lists."""
@@ -113,13 +124,15 @@ def through_files(state: Any, folder: Path) -> Any:
     return back(json.loads((folder / "state.json").read_text()))
 
 
-def open_files() -> list[str]:
-    """The files that this process has open; none where that is not told."""
-    folder = Path("/proc/self/fd")
-    if not folder.exists():
-        return []
-    names = [os.readlink(one) for one in folder.iterdir() if one.is_symlink() and os.path.lexists(one)]
-    return sorted(name for name in names if name.startswith("/") and "/proc/" not in name and "/dev/" not in name)
+def held() -> tuple[list[str], list[str], list[Any]]:
+    """What this process holds: the files and sockets that are open, the threads, the handlers of signals."""
+    folder, files = Path("/proc/self/fd"), []
+    for one in folder.iterdir() if folder.exists() else ():
+        with contextlib.suppress(OSError):  # the one that the listing itself has open
+            files.append(os.readlink(one))
+    threads = [one.name for one in threading.enumerate() if not one.name.startswith("ThreadPoolExecutor")]  # JAX's
+    handlers = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+    return sorted(files), sorted(threads), handlers
 
 
 def told(name: str, outline: str, state: Any) -> tuple[str, Any]:
@@ -160,14 +173,14 @@ class Conformance:
             warnings.filterwarnings("ignore", ".*127.0.0.1")  # RemoteMonitor's
             yield
 
-    def run(self, name: str, made: Callback, *others: Callback, **more: Any) -> Any:
+    def run(self, name: str, made: Callback, *others: Callback, train: Any = None, **more: Any) -> Any:
         """A run of one callback, with what it needs beside it.
 
         It has a folder of its own: of what an earlier run left a backup would be gone on from.
         """
         os.chdir(tempfile.mkdtemp(dir=self.root))
         beside = [BESIDE[name]()] if name in BESIDE else []
-        return self.trainer.train(made, *beside, *others, **more)
+        return (train or self.trainer.train)(made, *beside, *others, **more)
 
     def story(self, name: str, made: Callback) -> tuple[str, Any]:
         """What a run with it looks like, and the state that it leaves."""
@@ -182,7 +195,7 @@ class Conformance:
             cause = [RaiseAt("epoch_begin", 1, ZeroDivisionError("cause"))]
         if event == "checkpoint":
             cause = [Do("epoch_end", lambda run: run.emit("checkpoint", path=Path("x"), logs=run.logs))]
-        before = open_files()
+        before = held()
         with warnings.catch_warnings():
             warnings.simplefilter("error", ResourceWarning)
             warnings.simplefilter("ignore", RuntimeWarning)  # of two exceptions the second is told in a warning
@@ -193,7 +206,7 @@ class Conformance:
             else:
                 self.run(name, made, meddler, *cause)
         assert meddler.fired, event
-        assert (made.run, made.model, open_files()) == (None, None, before), event
+        assert (made.run, made.model, held(), self.trainer.left()) == (None, None, before, []), event
         assert [path.name for path in Path().rglob("*.tmp*")] == [], event
 
     # The tests
@@ -256,6 +269,20 @@ class Conformance:
         with pytest.raises(TypeError, match=name):
             self.run(name, made, made)
         assert made.run is None
+
+    def test_an_evaluation_changes_nothing_in_it(self, name: str) -> None:
+        made = MADE[name]()
+        run = self.run(name, made)
+        before = plain(run.get_weights()), plain(made.state_dict())
+        run = self.run(name, made, train=self.trainer.evaluate)
+        assert (plain(run.get_weights()), plain(made.state_dict())) == before
+        assert (made.run, self.trainer.left()) == (None, [])
+
+    def test_a_run_after_an_evaluation_is_as_one_without(self, name: str) -> None:
+        used = MADE[name]()
+        self.trainer.train()
+        self.run(name, used, train=self.trainer.evaluate)
+        assert self.story(name, used) == self.story(name, MADE[name]())
 
     def test_after_a_stop_at_any_event_it_is_free_and_serves_again(self, name: str) -> None:
         for kinds in self.kinds:

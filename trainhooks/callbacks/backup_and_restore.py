@@ -46,6 +46,10 @@ class BackupAndRestore(Callback):
         delete_checkpoint: delete the backups after a run that ended well: completed, or stopped by a decision. After
             an exception, a fault (a NaN) or a pause they stay.
 
+    The process's own random generators (of ``torch``, ``numpy``, ``random``) are not in it: where dropout or the order
+    of the data hangs on them, a resumed run draws other numbers. Keras's seed generators are. On TensorFlow a model
+    must be built before ``fit`` to take its weights back: give it an ``Input``.
+
     ``run.save()`` takes a backup too. A pause that is taken inside an epoch leaves the backup of the epoch before it.
 
     Raises:

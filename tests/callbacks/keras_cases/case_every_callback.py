@@ -13,6 +13,12 @@ from trainhooks import Callback
 
 X = np.arange(12.0, dtype=np.float32).reshape(6, 2) / 6
 Y = np.ones((6, 1), np.float32)
+DATA: Any = {"x": X, "y": Y, "batch_size": 3, "shuffle": False, "validation_data": (X, Y)}
+if keras.backend.backend() == "tensorflow":  # of arrays it would make a dataset anew, and trace it, in every fit
+    import tensorflow as tf
+
+    _ROWS = tf.data.Dataset.from_tensor_slices((X, Y)).batch(3)
+    DATA = {"x": _ROWS, "validation_data": _ROWS}
 MODEL = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
 MODEL.compile(keras.optimizers.SGD(1.0), "mse")  # once, since it takes long
 
@@ -28,8 +34,17 @@ class Keras(Trainer):
         MODEL.optimizer.learning_rate = 1.0
         MODEL.optimizer.iterations.assign(0)
         wrapped = trainhooks.wrap(MODEL, callbacks=made, resume=resume)
-        wrapped.fit(X, Y, batch_size=3, epochs=epochs, shuffle=False, verbose=0, validation_data=(X, Y))
+        wrapped.fit(**DATA, epochs=epochs, verbose=0)
         return wrapped.run
+
+    def evaluate(self, *made: Callback) -> Any:
+        wrapped = trainhooks.wrap(MODEL, callbacks=made)
+        data = DATA["validation_data"]
+        wrapped.evaluate(*(data if isinstance(data, tuple) else [data]), verbose=0)
+        return wrapped.run
+
+    def left(self) -> list[Any]:
+        return [one for one in [MODEL._initial_epoch] if one is not None]
 
 
 class TestUnderKeras(Conformance):

@@ -33,6 +33,20 @@ SEEDS = 20
 
 X = np.linspace(-1, 1, 12, dtype=np.float32).reshape(6, 2)
 Y = X.sum(axis=1, keepdims=True) + 1
+BACKEND = keras.backend.backend()
+
+
+def rows(x: Any, batch_size: int) -> dict[str, Any]:
+    """What ``fit`` gets: on TensorFlow a dataset, since of arrays it makes one anew, and traces it, in every fit."""
+    if BACKEND != "tensorflow":
+        return {"x": x, "y": Y, "batch_size": batch_size, "validation_data": (X, Y)}
+    import tensorflow as tf
+
+    made = tf.data.Dataset.from_tensor_slices
+    return {"x": made((x, Y)).batch(batch_size), "validation_data": made((X, Y)).batch(batch_size)}
+
+
+PLAIN = rows(X, 2)
 MODEL = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
 MODEL.compile(keras.optimizers.SGD(0.05, momentum=0.5), "mse")
 FIRST = [value.copy() for value in MODEL.get_weights()]
@@ -71,13 +85,10 @@ def fitted(callback: Any, history: Script, *, epochs: int = 0, x: Any = X, lr: f
     target = trainhooks.wrap(MODEL, callbacks=[callback]) if is_ours else MODEL
     natives = [scripted] if is_ours else [scripted, callback]
     seen = target.fit(
-        x,
-        Y,
-        batch_size=2,
+        **(PLAIN if x is X else rows(x, 2)),
         epochs=epochs or len(history),
         shuffle=False,
         verbose=0,
-        validation_data=(X, Y),
         callbacks=natives,
     )
     return {
