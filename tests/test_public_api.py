@@ -49,3 +49,12 @@ def test_the_marker_of_typed_packages_is_there() -> None:
 
 def test_the_version_is_a_version() -> None:
     assert [part.isdigit() for part in trainhooks.__version__.split(".")[:2]] == [True, True]
+
+
+def test_a_misspelt_callback_is_told_the_nearest_name() -> None:
+    with pytest.raises(AttributeError) as caught:
+        _ = trainhooks.callbacks.EarlyStoping
+    assert str(caught.value) == (
+        "module 'trainhooks.callbacks' has no attribute 'EarlyStoping'. Did you mean 'EarlyStopping'?"
+    )
+    assert set(trainhooks.callbacks.__all__) <= set(dir(trainhooks.callbacks))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from numbers import Real
 from typing import Any
 
 
@@ -14,6 +15,11 @@ def whole(value: Any) -> int | None:
         return operator.index(value)
     except TypeError:
         return None
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a real number of any type; a boolean is none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def count(value: Any, what: str, least: int = 0) -> int:

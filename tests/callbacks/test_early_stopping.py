@@ -116,6 +116,8 @@ def test_a_misspelt_monitor_is_an_error() -> None:
     "settings, message",
     [
         ({"patience": -1}, "EarlyStopping(patience=-1): a number of checks, at least 0"),
+        ({"patience": "3"}, "EarlyStopping(patience='3'): a number of checks, at least 0"),
+        ({"min_delta": None}, "EarlyStopping(min_delta=None): a number"),
         ({"patience": NAN}, "EarlyStopping(patience=nan): a number of checks, at least 0"),
         ({"baseline": NAN}, "EarlyStopping(baseline=nan): a number, or None"),
         ({"min_delta": NAN}, "EarlyStopping(min_delta=nan): a number"),

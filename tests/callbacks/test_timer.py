@@ -323,7 +323,14 @@ def test_teardown_may_come_alone_and_twice() -> None:
 
 @pytest.mark.parametrize(
     "duration, seconds",
-    [(90, 90.0), (np.float32(1.5), 1.5), (timedelta(minutes=2), 120.0), ("01:02:03:04", 93784.0), ("00:00:00:01", 1.0)],
+    [
+        (90, 90.0),
+        (np.float32(1.5), 1.5),
+        (timedelta(minutes=2), 120.0),
+        ("01:02:03:04", 93784.0),
+        ("00:00:00:01", 1.0),
+        ("1.5m", 90.0),
+    ],
 )
 def test_a_duration_is_seconds_a_timedelta_or_text(duration: Any, seconds: float) -> None:
     assert Timer(duration).duration == seconds
@@ -335,8 +342,8 @@ def test_a_duration_is_seconds_a_timedelta_or_text(duration: Any, seconds: float
         (
             {"duration": "08:30:00"},
             ValueError,
-            "Timer(duration='08:30:00'): text is 'DD:HH:MM:SS', days to seconds, as '00:08:30:00' for eight and a half "
-            "hours",
+            "Timer(duration='08:30:00'): text is '90s', '30m', '8.5h', or 'DD:HH:MM:SS', days to "
+            "seconds, as '00:08:30:00' for eight and a half hours",
         ),
         ({"duration": "00:24:00:00"}, ValueError, None),
         ({"duration": 0}, ValueError, "Timer(duration=0, margin=0): the duration is above 0 and the margin"),

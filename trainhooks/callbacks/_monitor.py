@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from ..checks import is_number
 from ..errors import MetricValueError, did_you_mean, unmet_monitor
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Monitor:
         if mode not in ("auto", "min", "max"):
             near = did_you_mean(str(mode), ("auto", "min", "max"))
             raise ValueError(f"{who}(mode={mode!r}): a mode is 'auto', 'min' or 'max'.{near}")
-        if math.isnan(min_delta):
+        if not is_number(min_delta) or math.isnan(min_delta):
             raise ValueError(f"{who}(min_delta={min_delta!r}): a number")
         # where the name does not tell, read() says so: only there is it seen whether the name is merely misspelt
         self.mode = direction(name) if mode == "auto" else mode

@@ -13,6 +13,12 @@ from ..filters import Filter, every
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
 
 
+def seconds_of(text: str) -> float | None:
+    """Of a time as text with its unit, as ``"10m"``; None where it is none."""
+    time = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smh])", text)
+    return float(time[1]) * _SECONDS[time[2]] if time else None
+
+
 def due_inside_epochs(who: str, save_freq: object) -> Filter | None:
     """When a batch's end is due; None for the ends of epochs.
 
@@ -29,8 +35,7 @@ def due_inside_epochs(who: str, save_freq: object) -> Filter | None:
     if isinstance(save_freq, timedelta):
         seconds = save_freq.total_seconds()
     elif isinstance(save_freq, str):
-        time = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smh])", save_freq)
-        seconds = float(time[1]) * _SECONDS[time[2]] if time else 0.0
+        seconds = seconds_of(save_freq) or 0.0
     elif (steps := whole(save_freq)) is not None and steps >= 1:
         return every(steps=steps)
     if 0 < seconds < math.inf:

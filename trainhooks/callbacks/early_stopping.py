@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from ..callback import Callback
+from ..checks import is_number
 from ._monitor import Mode, Monitor
 from ._snapshots import KeptWeights
 
@@ -85,9 +85,9 @@ class EarlyStopping(Callback):
         stopping_threshold: float | None = None,
         divergence_threshold: float | None = None,
     ) -> None:
-        if not patience >= 0:  # put this way round, NaN is refused too
+        if not (is_number(patience) and patience >= 0):  # put this way round, NaN is refused too
             raise ValueError(f"EarlyStopping(patience={patience!r}): a number of checks, at least 0")
-        if baseline is not None and math.isnan(baseline):
+        if baseline is not None and not (is_number(baseline) and not math.isnan(baseline)):
             raise ValueError(f"EarlyStopping(baseline={baseline!r}): a number, or None")
         goal, bound = _threshold("stopping", stopping_threshold), _threshold("divergence", divergence_threshold)
         self._watch = Monitor("EarlyStopping", monitor, mode, min_delta, strict=strict)
@@ -227,6 +227,6 @@ def _beats(value: float, than: float, mode: str | None) -> bool:
 def _threshold(which: str, value: Any) -> float | None:
     if value is None:
         return None
-    if not isinstance(value, Real) or isinstance(value, bool) or math.isnan(value):
+    if not is_number(value) or math.isnan(value):
         raise ValueError(f"EarlyStopping({which}_threshold={value!r}): a number, or None")
     return float(value)

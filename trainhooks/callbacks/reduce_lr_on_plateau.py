@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..callback import Callback
+from ..checks import is_number
 from ._monitor import Mode, Monitor
 
 if TYPE_CHECKING:
@@ -69,11 +70,12 @@ class ReduceLROnPlateau(Callback):
         *,
         strict: bool = True,
     ) -> None:
-        if not 0 <= factor < 1:
+        if not (is_number(factor) and 0 <= factor < 1):
             raise ValueError(f"ReduceLROnPlateau(factor={factor!r}): in [0, 1), since it is to lower the learning rate")
-        if not (patience >= 0 and cooldown >= 0 and min_lr >= 0):
+        if not all(is_number(one) and one >= 0 for one in (patience, cooldown, min_lr)):
             raise ValueError(
-                f"ReduceLROnPlateau(patience={patience!r}, cooldown={cooldown!r}, min_lr={min_lr!r}): none is negative"
+                f"ReduceLROnPlateau(patience={patience!r}, cooldown={cooldown!r}, min_lr={min_lr!r}): "
+                "numbers, and none is negative"
             )
         self._watch = Monitor("ReduceLROnPlateau", monitor, mode, min_delta, strict=strict)
         self.monitor, self.factor, self.patience, self.verbose = monitor, factor, patience, verbose

@@ -14,6 +14,7 @@ from ..callback import Callback
 from ..dispatch import Listener
 from ..errors import did_you_mean, listing
 from ..events import EVENTS, Event
+from ._save_freq import seconds_of
 
 if TYPE_CHECKING:
     from ..progress import StopKind
@@ -47,7 +48,7 @@ class Timer(Callback):
     included, and not what passes between two processes.
 
     Args:
-        duration: seconds, a ``datetime.timedelta``, or text as ``"DD:HH:MM:SS"``.
+        duration: seconds, a ``datetime.timedelta``, or text as ``"30m"``, ``"8.5h"`` or ``"DD:HH:MM:SS"``.
         until: a ``datetime.datetime``; a naive one is local time. It is compared with the clock of the system once, as
             training begins.
         margin: seconds, or a ``timedelta``, that are kept in reserve for what is still to be done, as a last validation
@@ -232,11 +233,13 @@ def _seconds(name: str, value: object) -> float:
 def _duration(value: object) -> float:
     if not isinstance(value, str):
         return _seconds("duration", value)
+    if (short := seconds_of(value)) is not None:
+        return short
     found = _DAYS.fullmatch(value)
     if found is None:
         raise ValueError(
-            f"Timer(duration={value!r}): text is 'DD:HH:MM:SS', days to seconds, as '00:08:30:00' for eight and a half "
-            "hours"
+            f"Timer(duration={value!r}): text is '90s', '30m', '8.5h', or 'DD:HH:MM:SS', days to seconds, as "
+            "'00:08:30:00' for eight and a half hours"
         )
     days, hours, minutes, seconds = map(int, found.groups())
     return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds).total_seconds()
