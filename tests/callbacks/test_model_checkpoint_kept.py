@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runs import trained
+from runs import Numbered, trained
 from written import files
 
-from trainhooks import Run
+from trainhooks import LoopRun, Run
 from trainhooks.callbacks.model_checkpoint import ModelCheckpoint
 from trainhooks.testing import Do
 
@@ -257,3 +257,21 @@ def test_where_only_one_of_two_keeps_the_files_of_the_first_are_left_alone(
     new.load_state_dict(old.state_dict())
     trained([3, 2, 1], new)
     assert (kept(tmp_path / "old"), new.last_path) == ([1, 2], tmp_path / "new" / "3.safetensors")
+
+
+def test_the_files_of_another_name_are_not_deleted_when_two_change_places(tmp_path: Path) -> None:
+    def two() -> list[ModelCheckpoint]:
+        return [ModelCheckpoint(tmp_path / f"{name}{{epoch}}.safetensors", keep_last=2) for name in "ab"]
+
+    first, second = two()
+    state = trained([1.0, 1.0], first, second).state_dict()
+    second, first = two()
+    with pytest.warns(UserWarning, match=r"saved with filepath=.* the files of that name are left alone, and stay"):
+        run = LoopRun(Numbered(), [first, second], resume=state)
+    with run:
+        for _ in run.epochs(5):
+            pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *(f"a{epoch}.safetensors" for epoch in (1, 2, 4, 5)),
+        *(f"b{epoch}.safetensors" for epoch in (1, 2, 4, 5)),
+    ]

@@ -32,7 +32,8 @@ class EpochScoring(Callback):
 
         callbacks = [EpochScoring(f1, (x_val, y_val)), EarlyStopping("f1", mode="max", patience=3)]
 
-    The model is the framework's own, as it is after the epoch's validation; the function gives it back as it was: in
+    The model is the framework's own, as it is after the epoch's validation (with averaged weights where a
+    ``SwapEMAWeights(swap_on_epoch=True)`` stands before it); the function gives it back as it was: in
     training mode, where the framework has such a thing. Under Keras it calls ``model.predict(x, verbose=0)``.
 
     Args:

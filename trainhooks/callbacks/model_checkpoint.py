@@ -184,7 +184,7 @@ class ModelCheckpoint(Callback):
     def state_dict(self) -> dict[str, Any]:
         state = {} if self._watch is None else self._watch.state_dict()
         if self._kept is not None:
-            state["kept"] = self._kept.state()
+            state |= {"kept": self._kept.state(), "kept_as": self.filepath}
         return state | {"last_path": None if self.last_path is None else str(self.last_path)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -194,8 +194,18 @@ class ModelCheckpoint(Callback):
             fits = self._watch.load_state_dict(state)
         if fits:
             self.last_path = None if state["last_path"] is None else Path(state["last_path"])
-            if self._kept is not None:
+            if self._kept is not None and self._is_of_mine(state):
                 self._kept.load(state.get("kept", ()))
+
+    def _is_of_mine(self, state: Mapping[str, Any]) -> bool:
+        """Whether the files that a state tells of are of this template; of another's none may be deleted."""
+        saved = state.get("kept_as", self.filepath)
+        if saved != self.filepath:
+            warnings.warn(
+                f"{self._who}: saved with filepath={saved!r}; the files of that name are left alone, and stay.",
+                stacklevel=3,
+            )
+        return bool(saved == self.filepath)
 
     def _consider(self, run: Run, logs: Logs, now: str) -> None:
         value = None if self._watch is None else self._watch.read(run, logs, now)
