@@ -16,12 +16,13 @@ import keras
 import numpy as np
 import pytest
 
-from trainhooks import Callback, Run
+from trainhooks import Callback, LoopRun, Run
 from trainhooks.callbacks._monitor import direction
 from trainhooks.callbacks.early_stopping import EarlyStopping
 from trainhooks.callbacks.learning_rate_scheduler import LearningRateScheduler
 from trainhooks.callbacks.model_checkpoint import ModelCheckpoint
 from trainhooks.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
+from trainhooks.callbacks.terminate_on_nan import TerminateOnNaN
 from trainhooks.testing import Do, play
 from trainhooks.testing.play import Dial
 
@@ -237,6 +238,29 @@ def test_model_checkpoint_saves_what_keras_saves(tmp_path: Path) -> None:
         listen = Do("checkpoint", lambda run, saved=saved: saved.append(run.epoch), nth=None)
         play(history, [ours, listen, after], trainable=Weightless())
         assert (saved, after.seen) == (wanted, bests), (settings, history)
+
+
+def test_terminate_on_nan_stops_where_keras_stops() -> None:
+    ended = 0
+    for rng in seeds(5):
+        wild = rng.choice([0, 0.02, 0.2])
+        losses = [number(rng, 16, wild) for _ in range(rng.integers(1, 26))]
+        theirs, wanted, total = keras.callbacks.TerminateOnNaN(), len(losses), 0.0
+        theirs.set_model(MODEL)
+        MODEL.stop_training = False
+        for batch, loss in enumerate(losses):
+            total += loss
+            theirs.on_batch_end(batch, {"loss": total / (batch + 1)})  # a running mean, as fit gives it
+            if MODEL.stop_training:
+                wanted = batch + 1
+                break
+        with LoopRun(callbacks=[TerminateOnNaN()]) as run:
+            for _ in run.epochs(1):
+                for loss in run.train(losses):
+                    run.log(loss=loss)
+        assert (run.step, run.should_stop) == (wanted, MODEL.stop_training), losses
+        ended += run.should_stop
+    assert 0.2 * HISTORIES < ended < 0.9 * HISTORIES
 
 
 # Where ours differ, and say so
