@@ -128,6 +128,16 @@ def test_other_parameter_groups_are_refused_and_nothing_is_written() -> None:
     assert second[0].weight.tolist() == before
 
 
+def test_another_optimizer_is_refused_and_nothing_is_written() -> None:
+    first, second = net(), net()
+    state = train(first, optim.SGD(first.parameters(), lr=0.1), 1).state_dict()
+    before = second[0].weight.tolist()
+    with pytest.raises(WeightsError) as caught:
+        trainhooks.wrap(second, optimizer=optim.Adam(second.parameters()), resume=state)
+    assert str(caught.value) == "load_state_dict(): the state is of 'SGD', and there is 'Adam'. Nothing was written."
+    assert second[0].weight.tolist() == before
+
+
 class Keeper(nn.Linear):
     """A module that keeps more than weights."""
 

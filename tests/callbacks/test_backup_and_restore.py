@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainhooks import MLP, Callback, fit
+from trainhooks import MLP, Callback, LoopRun, fit
 from trainhooks.callbacks.backup_and_restore import BackupAndRestore
 from trainhooks.callbacks.csv_logger import CSVLogger
 from trainhooks.callbacks.early_stopping import EarlyStopping
@@ -87,14 +87,9 @@ def test_it_is_deleted_only_after_a_run_that_ended_well(tmp_path: Path, end: Cal
     assert (tmp_path / "backup").exists() is stays
 
 
-def test_a_nan_leaves_the_backup(tmp_path: Path) -> None:
-    with pytest.raises(CapabilityError):  # a model without a state cannot be gone on with
+def test_a_model_without_a_state_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CapabilityError, match="BackupAndRestore needs 'state'"):
         fit(Constant(), batches(1), callbacks=[BackupAndRestore(tmp_path)])
-    x = X.copy()
-    x[0] = math.nan
-    backup = BackupAndRestore(tmp_path)
-    fit(MLP((2, 2)), (x, Y), epochs=3, callbacks=[backup, TerminateOnNaN()])
-    assert (tmp_path / "backup.safetensors").exists()
 
 
 def test_a_pause_at_an_epochs_end_is_gone_on_from_and_one_inside_an_epoch_from_its_beginning(tmp_path: Path) -> None:
@@ -138,6 +133,35 @@ def test_two_are_kept_and_where_the_last_is_damaged_the_one_before_is_taken(tmp_
 
 def test_of_two_the_older_is_of_an_earlier_epoch_after_a_pause_too(tmp_path: Path) -> None:
     script(tmp_path, StopAt("epoch_end", 2, kind="pause"), double_checkpoint=True)
+    assert kept(tmp_path) == [("backup-before.safetensors", 2), ("backup.safetensors", 3)]
+
+
+def test_a_run_that_a_nan_stopped_goes_on_from_the_epoch_before(tmp_path: Path) -> None:
+    def bad(run: Any) -> None:
+        run.model.weights["layer0/kernel"][...] = math.nan
+
+    script(tmp_path, TerminateOnNaN(), Do("epoch_begin", bad, 2))
+    assert kept(tmp_path) == [("backup.safetensors", 2)]
+    assert script(tmp_path, TerminateOnNaN(), epochs=3)[2] == "setup train[ epoch2[ test[] ] ] teardown"
+
+
+def test_a_loop_that_was_left_by_a_break_leaves_the_backup(tmp_path: Path) -> None:
+    model = MLP((2, 2))
+    with LoopRun(model, [BackupAndRestore(tmp_path / "backup")]) as run:
+        for epoch in run.epochs(9):
+            for _ in run.train([0]):
+                run.log(model.train_step((X, Y)))
+            if epoch == 2:
+                break
+    assert (run.outcome, kept(tmp_path)) == ("stopped", [("backup.safetensors", 3)])
+
+
+def test_a_damaged_one_does_not_take_the_place_of_the_good_one(tmp_path: Path) -> None:
+    script(tmp_path, crash(), double_checkpoint=True)
+    newest = tmp_path / "backup" / "backup.safetensors"
+    newest.write_bytes(b"")
+    with pytest.warns(UserWarning, match="The one before it is taken"):
+        script(tmp_path, crash("epoch_begin", 1), double_checkpoint=True)
     assert kept(tmp_path) == [("backup-before.safetensors", 2), ("backup.safetensors", 3)]
 
 

@@ -44,7 +44,8 @@ class BackupAndRestore(Callback):
             passed. (Keras takes it in mid-epoch, and trains that epoch's batches twice.)
         double_checkpoint: keep the backup before the last as well, which is taken where the last one is damaged.
         delete_checkpoint: delete the backups after a run that ended well: completed, or stopped by a decision. After
-            an exception, a fault (a NaN) or a pause they stay.
+            an exception, a fault (a NaN), a pause, or a ``break`` out of the loop they stay. What a fault left is not
+            taken: the backup is of the epoch before.
 
     The process's own random generators (of ``torch``, ``numpy``, ``random``) are not in it: where dropout or the order
     of the data hangs on them, a resumed run draws other numbers. Keras's seed generators are. On TensorFlow a model
@@ -97,6 +98,7 @@ class BackupAndRestore(Callback):
                 continue
             if damaged is not None:
                 warnings.warn(f"BackupAndRestore: {damaged}. The one before it is taken.", stacklevel=2)
+                self._paths[0].unlink(missing_ok=True)  # else the next write would put it over the good one
             return state
         if damaged is not None:
             raise StateFileError(
@@ -111,13 +113,15 @@ class BackupAndRestore(Callback):
         run.save()  # after the last listener: another callback that saves has files to tell of in its state
 
     def save(self, run: Run) -> None:
-        if run.is_between_epochs:
+        if run.is_between_epochs and run.stop_kind != "fault":  # what a fault left is nothing to go on from
             self._write(run)
 
     def on_teardown(self, run: Run) -> None:
         trained, self._trains = self._trains, False
-        ended_well = run.outcome == "completed" or (run.outcome == "stopped" and run.stop_kind != "fault")
-        if trained and ended_well and run.stop_kind != "fault" and self.delete_checkpoint:
+        # a loop that was left by a break or a return says of no decision: it may be meant to go on
+        ended_well = run.outcome in ("completed", "stopped") and run.stop_kind != "fault"
+        ended_well = ended_well and (run.outcome == "completed" or run.stop_kind == "decision")
+        if trained and ended_well and self.delete_checkpoint:
             for path in self._paths:
                 path.unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # somebody keeps other things there

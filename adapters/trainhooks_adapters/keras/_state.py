@@ -12,7 +12,11 @@ from trainhooks import errors
 
 def state_of(model: Any) -> dict[str, Any]:
     """The model's variables (weights, and the states of its seed generators) and the optimizer's, in their order."""
-    return {"model": _values(_of_model(model)), "optimizer": _values(_of_optimizer(model))}
+    return {
+        "model": _values(_of_model(model)),
+        "optimizer": _values(_of_optimizer(model)),
+        "optimizer_class": _class_of(model),
+    }
 
 
 def load_state(model: Any, state: Mapping[str, Any]) -> None:
@@ -22,7 +26,12 @@ def load_state(model: Any, state: Mapping[str, Any]) -> None:
             "load_state_dict(): the model has no weights yet. Give it an Input layer, or call it on a batch, first."
         )
     optimizer = getattr(model, "optimizer", None)
-    if optimizer is not None and not optimizer.built and state["optimizer"]:
+    if state["optimizer_class"] != _class_of(model):
+        raise errors.WeightsError(
+            f"load_state_dict(): the state is of {state['optimizer_class']}, the optimizer is {_class_of(model)}. "
+            "Nothing was written."
+        )
+    if optimizer is not None and not optimizer.built and len(state["optimizer"]) > len(optimizer.variables):
         optimizer.build(model.trainable_variables)
     pairs = [
         *_matched("the model", _of_model(model), state["model"]),
@@ -30,6 +39,13 @@ def load_state(model: Any, state: Mapping[str, Any]) -> None:
     ]
     for variable, value in pairs:
         variable.assign(value)
+
+
+def _class_of(model: Any) -> str:
+    """The class of the optimizer, and of the one inside it."""
+    optimizer = getattr(model, "optimizer", None)
+    inner = getattr(optimizer, "inner_optimizer", None)
+    return type(optimizer).__name__ + (f"({type(inner).__name__})" if inner is not None else "")
 
 
 def _of_model(model: Any) -> list[Any]:

@@ -16,6 +16,7 @@ def state_of(model: dict[str, Any], optimizers: Sequence[Any]) -> dict[str, Any]
     """The module's ``state_dict()`` and the optimizers'."""
     return {
         "model": {name: _plain(model[key], f"the model's {key!r}") for name, key in _names(model).items()},
+        "classes": _classes(optimizers),
         "optimizers": [_plain(_unwrapped(one).state_dict(), type(one).__name__) for one in optimizers],
     }
 
@@ -37,6 +38,11 @@ def load_state(model: Any, own: dict[str, Any], optimizers: Sequence[Any], state
         raise errors.WeightsError(
             f"{who}: the state is of {len(state['optimizers'])} optimizers, and there are {len(optimizers)}. "
             "Nothing was written."
+        )
+    if state["classes"] != _classes(optimizers):
+        raise errors.WeightsError(
+            f"{who}: the state is of {errors.listing(state['classes'])}, and there is "
+            f"{errors.listing(_classes(optimizers))}. Nothing was written."
         )
     both = list(zip(map(_unwrapped, optimizers), state["optimizers"], strict=True))
     for optimizer, saved in both:
@@ -65,6 +71,10 @@ def _optimizer_state(optimizer: Any, saved: Mapping[str, Any]) -> dict[str, Any]
     ]
     state = {int(number): _torch(one, None, f"state of parameter {number}") for number, one in saved["state"].items()}
     return {**saved, "state": state, "param_groups": groups}
+
+
+def _classes(optimizers: Sequence[Any]) -> list[str]:
+    return [type(_unwrapped(one)).__name__ for one in optimizers]
 
 
 def _sizes(groups: Sequence[Mapping[str, Any]]) -> list[int]:

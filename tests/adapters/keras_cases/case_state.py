@@ -66,6 +66,16 @@ def test_another_model_is_refused_and_nothing_is_written() -> None:
     assert [value.tolist() for value in other.get_weights()] == before
 
 
+def test_another_optimizer_is_refused_and_nothing_is_written() -> None:
+    wrapped = trainhooks.wrap(build(optimizer=keras.optimizers.Adam(0.1)))
+    fit(wrapped)
+    other = build(optimizer=keras.optimizers.Adamax(0.1))
+    before = [value.tolist() for value in other.get_weights()]
+    with pytest.raises(WeightsError, match=r"the state is of Adam, the optimizer is Adamax\. Nothing was written\."):
+        fit(trainhooks.wrap(other, resume=wrapped.run.state_dict()))
+    assert [value.tolist() for value in other.get_weights()] == before
+
+
 @pytest.mark.parametrize("carry", ["wrap", "bridge"])
 def test_the_same_script_run_again_goes_on_after_a_crash(carry: str, tmp_path: Path) -> None:
     def script(*more: Any) -> tuple[Any, Any, str]:
