@@ -175,6 +175,24 @@ def test_a_damaged_one_alone_is_an_error_that_says_what_to_do(tmp_path: Path) ->
     assert newest.exists()
 
 
+def test_the_backup_of_another_framework_is_refused_and_stays(tmp_path: Path) -> None:
+    script(tmp_path, crash())
+    with pytest.raises(StateFileError) as caught, LoopRun(Dialled(), [BackupAndRestore(tmp_path / "backup")]):
+        pass
+    assert str(caught.value) == (
+        f"BackupAndRestore: the backup in {str(tmp_path / 'backup')!r} is numpy's, and this run is other's: its "
+        "weights do not go over. Delete it, or give another folder."
+    )
+    assert kept(tmp_path) == [("backup.safetensors", 3)]
+
+
+class Dialled(MLP):
+    framework = "other"
+
+    def __init__(self) -> None:
+        super().__init__((2, 3, 2))
+
+
 def test_a_state_that_is_given_comes_before_the_backup(tmp_path: Path) -> None:
     script(tmp_path, crash())
     state = fit(MLP((2, 3, 2), optimizer="adam"), (X, Y), epochs=1, callbacks=[]).state_dict()

@@ -30,7 +30,7 @@ class BackupAndRestore(Callback):
 
     ::
 
-        fit(model, data, epochs=50, callbacks=[BackupAndRestore("backup"), EarlyStopping(patience=3)])
+        fit(model, data, validation_data, epochs=50, callbacks=[BackupAndRestore("backup"), EarlyStopping(patience=3)])
 
     A backup holds weights and optimizer, the counts, the history and what every callback knows, so that patience, bests
     and files go on as if there had been no crash. (Keras's brings back weights and optimizer alone: patience starts
@@ -55,7 +55,8 @@ class BackupAndRestore(Callback):
 
     Raises:
         ValueError: ``save_freq`` has no meaning, or ``backup_dir`` is empty.
-        StateFileError: (before training) the backup is damaged, and there is no other.
+        StateFileError: (before training) the backup is damaged, and there is no other; or it is another framework's.
+        WeightsError: (before training) it is of another model or optimizer: delete it to begin anew.
         OSError: (at an epoch's end) it cannot be written; the backup before it stays good.
     """
 
@@ -96,6 +97,11 @@ class BackupAndRestore(Callback):
             except StateFileError as error:
                 damaged = damaged or error
                 continue
+            if state["framework"] != run.framework:
+                raise StateFileError(
+                    f"BackupAndRestore: the backup in {str(self.backup_dir)!r} is {state['framework']}'s, and this run "
+                    f"is {run.framework}'s: its weights do not go over. Delete it, or give another folder."
+                )
             if damaged is not None:
                 warnings.warn(f"BackupAndRestore: {damaged}. The one before it is taken.", stacklevel=2)
                 self._paths[0].unlink(missing_ok=True)  # else the next write would put it over the good one

@@ -24,7 +24,7 @@ class EMA(Attached):
 
     The model itself is not touched. To validate, to save and to end with the averages, add ``SwapEMAWeights``::
 
-        callbacks=[EMA(0.999), SwapEMAWeights(swap_on_epoch=True), ModelCheckpoint("best.safetensors")]
+        callbacks=[EMA(0.999), SwapEMAWeights(swap_on_epoch=True), ModelCheckpoint("w.safetensors")]
 
     or take them yourself: ``ema.get_weights()``, or ``run.restore(ema.average)``.
 

@@ -48,6 +48,9 @@ class ModelCheckpoint(Callback):
 
         ModelCheckpoint("w-{epoch}-{batch}.pt", save_freq="10m", keep_last=2)
 
+    ``safetensors.numpy.load_file(path)`` gives what ``run.set_weights(...)`` takes. A metric in the name must be there
+    at each save.
+
     A file is written beside its target and renamed, so that a crash or a full disk leaves the one before; then
     ``checkpoint`` is fired. The best is never overwritten by a worse one: a NaN is never a best, the best is kept over
     runs (as in Keras) and over a resume, and where the metric is missing nothing is saved for it (Keras saves). So

@@ -20,7 +20,10 @@ class SwapEMAWeights(Callback):
     The constructor and the moments are Keras's. The averages are those of an optimizer that keeps them (Keras,
     ``Adam(use_ema=True)``), else of an ``EMA`` among the callbacks::
 
-        callbacks=[EMA(0.999), SwapEMAWeights(), EarlyStopping(restore_best_weights=True)]
+        callbacks=[EMA(0.999), SwapEMAWeights(swap_on_epoch=True), EarlyStopping(restore_best_weights=True)]
+
+    Without ``swap_on_epoch`` what is saved or restored at an epoch's end are the training weights, although it was the
+    averages that were validated.
 
     Training goes on with its own weights: they are kept aside (one more copy of the weights, on their device), and
     come back after the validation, and after an exception or a pause at any moment. Before anything was averaged the
