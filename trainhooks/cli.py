@@ -26,6 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     pages.add_argument("name", nargs="?", help="of a callback, whose page is printed")
     pages.add_argument("--write", type=Path, metavar="FOLDER", help="write the page of each into a folder")
     pages.set_defaults(run=_callbacks)
+    checkpoints = commands.add_parser("checkpoints", help="list the checkpoints in a folder, and check or prune them")
+    checkpoints.add_argument("folder", type=Path, help="of checkpoints, or one checkpoint")
+    checkpoints.add_argument("--verify", action="store_true", help="read every file and compare its SHA-256")
+    checkpoints.add_argument("--prune", type=_count, metavar="KEEP", help="delete all but the newest good ones")
+    checkpoints.set_defaults(run=_checkpoints)
     asked = parser.parse_args(arguments)
     return int(asked.run(asked))
 
@@ -49,6 +54,28 @@ def _callbacks(asked: argparse.Namespace) -> int:
         print(f"trainhooks callbacks: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _count(text: str) -> int:
+    """An argument that is a count from 1; argparse tells of any other."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no count from 1")
+    return int(text)
+
+
+def _checkpoints(asked: argparse.Namespace) -> int:
+    from .store import table
+
+    try:
+        told = table.look(asked.folder, verify=asked.verify, keep=asked.prune)
+    except FileNotFoundError as error:
+        print(f"trainhooks checkpoints: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"trainhooks checkpoints: {error}", file=sys.stderr)
+        return 1
+    print(told.text)
+    return 1 if told.damaged else 0
 
 
 def _demo(asked: argparse.Namespace) -> int:

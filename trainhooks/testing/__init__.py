@@ -2,7 +2,8 @@
 
 from ..events import Grammar
 from .doubles import Constant, Do, RaiseAt, StopAt, batches
+from .faulty_disk import FaultyDisk
 from .play import play
 from .trace import Trace
 
-__all__ = ["Constant", "Do", "Grammar", "RaiseAt", "StopAt", "Trace", "batches", "play"]
+__all__ = ["Constant", "Do", "FaultyDisk", "Grammar", "RaiseAt", "StopAt", "Trace", "batches", "play"]

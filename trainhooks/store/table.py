@@ -1,0 +1,130 @@
+"""A folder of checkpoints as a table for people: how far each one is, and whether it is good."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from .listing import Found, checkpoints, is_checkpoint
+from .retention import prune
+
+_HEAD: Final = ("name", "epoch", "step", "metrics", "size", "saved (UTC)", "state")
+_METRICS: Final = 4
+"""As many are shown."""
+_WIDEST: Final = 60
+"""Characters of what a file says."""
+_LARGEST: Final = 10**300
+"""A number beyond it is no count and no metric, and Python may refuse to write it."""
+
+
+class Told(NamedTuple):
+    text: str
+    damaged: int
+    """How many of those listed are."""
+
+
+def look(folder: Path, *, verify: bool = False, keep: int | None = None) -> Told:
+    """What is in a folder of checkpoints, or in one checkpoint.
+
+    Args:
+        verify: read every file and compare its SHA-256.
+        keep: delete all but so many first, as ``prune`` does; what was deleted is told.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or it is one checkpoint that is to be pruned.
+        OSError: the disk refuses.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {str(folder)!r}")
+    lines = []
+    if keep is not None:
+        if is_checkpoint(folder):
+            raise FileNotFoundError(f"{str(folder)!r} is one checkpoint. Give the folder in which it lies.")
+        lines = [f"Deleted {plain(path.name)}" for path in prune(folder, keep)] or ["Nothing to delete."]
+    found = checkpoints(folder, verify=verify)
+    if found:
+        lines.append(table(found, verified=verify, now=datetime.now(timezone.utc)))
+    else:
+        lines.append(f"There are no checkpoints in {str(folder)!r}.")
+    return Told("\n".join(lines), sum(one.problem is not None for one in found))
+
+
+def table(found: Sequence[Found], *, verified: bool, now: datetime) -> str:
+    """A line for each checkpoint, in the order given.
+
+    Args:
+        verified: whether their files were read; what is no worse than unread is then called good.
+        now: with a time zone; ages are told from it.
+    """
+    rows = [_HEAD, *(_row(one, verified, now) for one in found)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(lines)
+
+
+def _row(found: Found, verified: bool, now: datetime) -> tuple[str, ...]:
+    about = found.about
+    epoch, inside = about.get("epoch"), about.get("inside")
+    good = "good" if verified else "not verified"
+    return (
+        plain(found.path.name),
+        _cell(epoch) + (f" ({_cell(inside)})" if inside else ""),
+        _cell(about.get("step")),
+        _metrics(about.get("metrics")),
+        size(found.size),
+        _saved(about.get("saved_at"), now),
+        good if found.problem is None else f"damaged: {plain(found.problem)}",
+    )
+
+
+def plain(text: str) -> str:
+    """A text of one line that gives a terminal no orders: it comes from a file."""
+    return "".join(one if one.isprintable() else "?" for one in text)
+
+
+def _cell(value: Any) -> str:
+    if not isinstance(value, (int, float, str)) or (isinstance(value, int) and abs(value) >= _LARGEST):
+        return "-" if value is None else "?"
+    return plain(str(value))[:_WIDEST]
+
+
+def _metrics(value: Any) -> str:
+    if not isinstance(value, Mapping) or not value:
+        return "-"
+    numbers = {name: one for name, one in value.items() if isinstance(one, (int, float)) and not abs(one) > _LARGEST}
+    shown = [f"{str(name)[:_WIDEST]} {one:.4g}" for name, one in numbers.items()]
+    more = f", and {len(shown) - _METRICS} more" if len(shown) > _METRICS else ""
+    return plain(", ".join(shown[:_METRICS]) + more)
+
+
+def size(count: int) -> str:
+    """A number of bytes as people say it: ``"3.5 MB"``."""
+    value, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    while value >= 999.5 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    return f"{value:.0f} {units[0]}" if units[0] == "B" or value >= 99.5 else f"{value:.3g} {units[0]}"
+
+
+def _saved(value: Any, now: datetime) -> str:
+    """When, in UTC, and how long ago."""
+    if not isinstance(value, str):
+        return "-"
+    try:
+        saved = datetime.fromisoformat(value.replace("Z", "+00:00"))  # Python 3.10 knows no Z
+        saved = saved.replace(tzinfo=timezone.utc) if saved.tzinfo is None else saved.astimezone(timezone.utc)
+        return f"{saved:%Y-%m-%d %H:%M} ({age((now - saved).total_seconds())})"
+    except (ValueError, OverflowError):
+        return "-"
+
+
+def age(seconds: float) -> str:
+    """How long ago something was, in its largest unit."""
+    if seconds < 0:
+        return "in the future"
+    for unit, many in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= many:
+            return f"{seconds // many:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
