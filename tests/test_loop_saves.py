@@ -15,7 +15,7 @@ from trainhooks.testing import Do, StopAt, Trace, batches
     {
         "setup": "setup checkpoint(step0) train[",
         "epoch_begin": "epoch0[ checkpoint(step0) batch0[]",
-        "train_batch_begin": "epoch0[ batch0[ checkpoint(step0) ] batch1[]",
+        "train_batch_begin": "epoch0[ batch0[] checkpoint(step1) batch1[]",
         "train_batch_end": "epoch0[ batch0[] checkpoint(step1) batch1[]",
         "test_begin": f"{TEST} checkpoint(step2) ] epoch1",
         "test_batch_begin": f"{TEST} checkpoint(step2) ] epoch1",
@@ -26,7 +26,9 @@ from trainhooks.testing import Do, StopAt, Trace, batches
         "predict_begin": "predict[ batch0[] ] checkpoint(step4) teardown",
     }.items(),
 )
-def test_a_save_follows_its_event_and_one_asked_in_validation_waits_for_its_end(event: str, place: str) -> None:
+def test_a_save_follows_its_event_and_one_asked_in_a_batch_or_a_validation_waits_for_its_end(
+    event: str, place: str
+) -> None:
     outline, outcome = tell_everything(Do(event, lambda run: run.save()), Saver())
     assert (place in outline, outline.count("checkpoint"), outcome) == (True, 1, "completed"), outline
 

@@ -91,21 +91,24 @@ def test_an_iterator_that_is_used_up_is_told_of() -> None:
 
 
 def test_a_state_that_is_none_is_refused() -> None:
-    assert told(lambda: LoopRun(resume={}), ValueError) == "load_state_dict(): {} is not what run.state_dict() gives"
+    assert told(lambda: LoopRun(resume={}), ValueError) == (
+        "load_state_dict(): {} is not what run.state_dict() gives: 'at' lacks"
+    )
 
 
-def test_a_state_taken_inside_an_epoch_says_so_when_it_is_taken() -> None:
+def test_a_state_taken_inside_a_batch_says_so_when_it_is_taken() -> None:
     said: list[str] = []
 
     def take(run: Any) -> None:
-        with pytest.warns(UserWarning, match="taken inside") as caught:
+        with pytest.warns(UserWarning, match="taken inside a batch") as caught:
             run.state_dict()
         said.append(str(caught[0].message))
 
-    play([{"loss": 1.0}], [Do("train_batch_end", take)])
+    play([{"loss": 1.0}], [Do("train_batch_begin", take)])
     assert said == [
-        "run.state_dict(): the state was taken inside 'pass' of epoch 0; it can be gone on from between epochs only. "
-        "Take it in on_epoch_end, in a callback with phase='save', which comes after those that decide."
+        "run.state_dict(): the state was taken inside a batch of epoch 0, where nobody can go on from. Take it at the "
+        "end of a batch or of an epoch, in a callback with phase='save', which comes after those that decide; or ask "
+        "for it with run.save(), which waits for such a place."
     ]
 
 

@@ -126,11 +126,11 @@ def test_the_state_survives_json_and_a_pause_does_not(
     for one in asked:
         first.ask_stop(one)
     first.passes_seen |= seen
-    first.stop_told = told and first.stop is not None
+    first.told = first.stop if told else None
 
     second.load_state_dict(json.loads(json.dumps(first.state_dict())))
 
-    kept = (*names, "stop", "held", "stop_told", "passes_seen")
+    kept = (*names, "stop", "held", "told", "passes_seen")
     assert {name: getattr(second, name) for name in kept} == {name: getattr(first, name) for name in kept}
     assert (second.pause, second.resumed, first.resumed) == (None, True, False)
 
@@ -138,9 +138,9 @@ def test_the_state_survives_json_and_a_pause_does_not(
 def test_a_pause_that_was_told_does_not_keep_a_later_stop_from_being_told() -> None:
     first, second = Progress(), Progress()
     first.ask_stop(PAUSE)
-    first.stop_told = True
+    first.told = PAUSE
     second.load_state_dict(first.state_dict())
-    assert (second.should_stop, second.halt, second.stop_told) == (False, False, False)
+    assert (second.should_stop, second.halt, second.told) == (False, False, None)
 
 
 def test_no_attribute_can_be_added_by_a_misspelling() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from trainhooks import Callback, Run, fit
+from trainhooks import Callback, LoopRun, Run, World, fit
 from trainhooks.errors import LoopError, WeightsError
 from trainhooks.numpy_model import MLP
 from trainhooks.testing import Constant, Do, StopAt, Trace, batches
@@ -55,6 +55,24 @@ def test_a_kept_state_is_back_before_setup() -> None:
     assert trace.outline() == "setup train[ epoch2[] ] teardown"
 
 
+def test_another_rank_goes_on_from_what_the_main_one_kept() -> None:
+    class Second(World):
+        rank, size = 1, 2
+
+        def broadcast(self, value: Any) -> Any:
+            assert value is None  # who keeps the state is not attached here
+            return state_of(2)
+
+    class OfMain(Keeper):
+        ranks = "main"
+
+    keeper, trace = OfMain(), Trace(batches=False)
+    with LoopRun(callbacks=[keeper, trace], world=Second()) as run:
+        for _epoch in run.epochs(3):
+            list(run.train(batches(2)))
+    assert (keeper.asked, trace.outline(), run.step) == (0, "setup train[ epoch2[] ] teardown", 6)
+
+
 def test_who_kept_nothing_changes_nothing() -> None:
     keeper, trace = Keeper(), Trace(batches=False)
     fit(Constant(), batches(2), epochs=1, callbacks=[keeper, trace])
@@ -78,13 +96,14 @@ def test_a_state_that_does_not_fit_ends_the_run_before_it_begins() -> None:
 
 def test_a_run_knows_where_a_state_can_be_taken() -> None:
     seen: list[Any] = []
-    places = ["train_begin", "epoch_begin", "train_batch_end", "test_end", "epoch_end", "train_end", "teardown"]
+    places = ["train_begin", "epoch_begin", "train_batch_begin", "train_batch_end", "test_begin", "test_batch_end"]
+    places += ["test_end", "epoch_end", "train_end", "teardown"]
 
     def look() -> list[Callback]:
-        return [Do(place, lambda run, place=place: seen.append((place, run.is_between_epochs))) for place in places]
+        return [Do(place, lambda run, place=place: seen.append((place, run.is_resumable))) for place in places]
 
     fit(Constant(), batches(1), batches(1), callbacks=look())
-    assert seen == [(place, place in ("train_begin", "epoch_end", "train_end", "teardown")) for place in places]
+    assert seen == [(place, place not in ("train_batch_begin", "test_end")) for place in places]
     with pytest.raises(ZeroDivisionError):
         fit(Constant(), batches(1), callbacks=[*look(), Do("train_batch_end", lambda run: 1 / 0)])
     assert seen[-1] == ("teardown", False)

@@ -42,7 +42,7 @@ def test_an_unknown_argument_is_an_error_with_the_nearest() -> None:
         trainhooks.wrap(Dial(), min_epoch=3)
     assert str(caught.value) == (
         "wrap(Dial): there is no argument 'min_epoch'. Did you mean 'min_epochs'? "
-        "There are 'callbacks', 'optimizer', 'min_epochs', 'resume'."
+        "There are 'callbacks', 'optimizer', 'min_epochs', 'resume', 'resume_stopped'."
     )
 
 

@@ -13,7 +13,7 @@ from .logs import Logs, Mean
 from .loop import LoopRun
 from .numpy_model import MLP
 from .run import EpochRecord, Run
-from .trainable import Trainable
+from .trainable import OnDevice, Trainable
 from .world import World
 from .wrap import WrapOptions, wrap
 
@@ -30,6 +30,7 @@ __all__ = [
     "Logs",
     "LoopRun",
     "Mean",
+    "OnDevice",
     "Run",
     "Trainable",
     "TrainhooksError",

@@ -198,10 +198,18 @@ class EventBus:
         found = resolve(event, "source", self.events)
         return source(found, self._ordered(found))
 
-    def guarded(self, event: str, *arguments: Any) -> list[tuple[Listener, BaseException]]:
-        """Call every listener of ``event`` whatever another raised; returns what was raised, and by whom."""
+    def guarded(
+        self, event: str, *arguments: Any, raised: list[tuple[Listener, BaseException]] | None = None
+    ) -> list[tuple[Listener, BaseException]]:
+        """Call every listener of ``event`` whatever another raised; returns what was raised, and by whom.
+
+        Args:
+            event: its name.
+            arguments: its arguments, in order.
+            raised: the list to put that into, for who must know of it while later listeners are called.
+        """
         found = self.events[event]
-        raised: list[tuple[Listener, BaseException]] = []
+        raised = [] if raised is None else raised
         for listener in self._ordered(found):
             try:
                 compile_listeners(found, [listener], self.run, self.progress, self.report)(*arguments)  # type: ignore[misc]
@@ -237,13 +245,21 @@ class EventBus:
     def report(self, listener: Listener, error: Exception) -> None:
         """Carry out ``on_error="warn"`` or ``"disable"``: say it once for each callback or function, and go on."""
         about = listener if listener.owner is None else listener.owner
+        mine = self._of(listener.owner) if listener.owner is not None else (listener,)
+        self._report(about, mine, listener.who, listener.on_error, error)
+
+    def report_of(self, callback: Callback, verb: str, error: Exception) -> None:
+        """The same, where a method of a callback that is no hook raised."""
+        self._report(callback, self._of(callback), f"{type(callback).__name__}.{verb}", callback.on_error, error)
+
+    def _report(
+        self, about: object, mine: Iterable[Listener], who: str, on_error: ErrorPolicy, error: Exception
+    ) -> None:
         if id(about) not in self._warned:
             self._warned[id(about)] = about
-            then = "it is disabled for the rest of the run" if listener.on_error == "disable" else "training goes on"
-            message = f"{listener.who} raised {type(error).__name__}: {error} ({then})"
-            warnings.warn(message, RuntimeWarning, stacklevel=3)
-        if listener.on_error == "disable":
-            mine = self._of(listener.owner) if listener.owner is not None else (listener,)
+            then = "it is disabled for the rest of the run" if on_error == "disable" else "training goes on"
+            warnings.warn(f"{who} raised {type(error).__name__}: {error} ({then})", RuntimeWarning, stacklevel=4)
+        if on_error == "disable":
             self._drop([one for one in mine if one.event.name not in _GUARDED])
 
     def _of(self, callback: Callback) -> tuple[Listener, ...]:

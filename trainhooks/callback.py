@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -131,6 +132,22 @@ class Callback:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what ``state_dict`` gave."""
+
+    def settings_dict(self) -> dict[str, Any]:
+        """The constructor's arguments that are kept under their own names, where they are plain values.
+
+        They are no state, and are never loaded: a resumed run tells with them of what was changed since.
+        """
+        try:
+            names = inspect.signature(type(self)).parameters
+        except (TypeError, ValueError):  # a class whose signature cannot be read
+            return {}
+        kept = {name: getattr(self, name, None) for name in names}
+        return {
+            name: os.fspath(value) if isinstance(value, os.PathLike) else value
+            for name, value in kept.items()
+            if isinstance(value, (bool, int, float, str, os.PathLike))
+        }
 
     def resume_from(self, run: Run) -> Mapping[str, Any] | None:
         """What ``run.state_dict()`` gave, for the run to go on from; None for nothing.

@@ -8,12 +8,16 @@ are scaled when loaded.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # numpy.typing takes longer to import than all of trainhooks
+    from numpy.typing import NDArray
+
+    Part = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 __all__ = ["digits"]
-
-Part = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
 def digits(validation: float = 0.2, seed: int = 0) -> tuple[Part, Part]:

@@ -20,6 +20,7 @@ driver is mute from then on, and a trainer that goes on regardless drives nothin
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -28,8 +29,10 @@ from typing import Any, Literal
 from . import attach, checkpoint, errors
 from .bus import EventBus, Handle
 from .callback import Callback
+from .dispatch import Listener
 from .endings import outcome_of, say
-from .frames import Frame
+from .frames import PARENTS, Frame
+from .place import Where, is_resumable
 from .progress import Progress
 from .run import Outcome, Run
 from .scopes import Scopes
@@ -69,10 +72,14 @@ class Driver(Scopes):
         self.bus.vet = functools.partial(attach.vet, self.run)
         self.bus.joined = self._joined
         self.life: Literal["new", "open", "over"] = "new"
-        self.outcome: Outcome | None = None
+        self._ended_as: Outcome | None = None
+        self._raised_at_last: list[tuple[Listener, BaseException]] = []
+        """What hooks of the teardown have raised so far."""
         self.error: BaseException | None = None
         self.break_reason: str | None = None
         self._unwatch: Callable[[], None] | None = None
+        self._epoch_start: dict[str, Any] | None = None
+        self._paused: dict[str, Any] | None = None
         if isinstance(callbacks, Callback):
             raise errors.one_callback(callbacks)
         self.add(*callbacks)
@@ -131,12 +138,13 @@ class Driver(Scopes):
         """
         if self.life != "open":
             return
-        self.outcome = self._outcome()
+        self._ended_as = self._outcome()
         self.life = "over"
         self.stack.clear()
         self.progress.phase = None
+        raised = self._raised_at_last
         try:
-            raised = self.bus.guarded("teardown")
+            self.bus.guarded("teardown", raised=raised)
         finally:
             for callback in self.bus.callbacks:
                 callback.run = None
@@ -144,12 +152,19 @@ class Driver(Scopes):
                 self._unwatch()
         if raised and self.error is None:
             self.error = raised.pop(0)[1]
-            self.outcome = self._outcome()
+            self._ended_as = self._outcome()
             for listener, error in raised:
                 say(listener, error)
             raise self.error
         for listener, error in raised:
             say(listener, error)
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended; None while it runs. Already in the teardown a hook that raised there has made it fail."""
+        if self._raised_at_last and self.error is None:
+            return outcome_of(self._raised_at_last[0][1], paused=False, complete=False, stopped=False)
+        return self._ended_as
 
     def _outcome(self) -> Outcome:
         if self.error is None and self.has_trained and not (self.is_complete or self.progress.should_stop):
@@ -160,33 +175,61 @@ class Driver(Scopes):
     # State
 
     def _ask_for_state(self) -> None:
-        """Go on from the first state that a callback kept."""
+        """Go on from the first state that a callback of the main rank kept; every rank does."""
+        state = None
         for callback in self.bus.callbacks:
             state = callback.resume_from(self.run)
             if state is not None:
-                self.load_state_dict(state)
-                return
+                break
+        state = self.run.world.broadcast(state)
+        if state is not None:
+            self.load_state_dict(state)
 
-    def _at(self) -> str:
-        """The innermost open scope, for a state that is taken now."""
-        at = self.stack[-1].kind if self.stack else "nothing"
-        # what a pause or an exception cut short is no place between two epochs
-        return "epoch" if self.is_unfinished and at in checkpoint.BETWEEN_EPOCHS else at
+    def keep_epoch_start(self) -> None:
+        """Keep the state as an epoch begins, where the trainer cannot go on inside one and somebody may save there."""
+        self._epoch_start = None
+        if self.signals.muted or self.run.can("mid_epoch") or not self.run.can("state") or not self.signals.savers():
+            return
+        with contextlib.suppress(errors.WeightsError):  # there are none yet: to begin anew is to go on from here
+            self._epoch_start = checkpoint.owned(self.state_dict())
+
+    def keep_pause(self) -> None:
+        """Keep the state of a pause for who asks for it later: the lines after the loops run on, and may change it."""
+        with contextlib.suppress(errors.WeightsError):  # there are none yet
+            self._paused = checkpoint.owned(self.state_dict())
 
     @property
-    def is_between_epochs(self) -> bool:
+    def is_resumable(self) -> bool:
         """Whether a state that is taken now can be gone on from."""
-        return self._at() in checkpoint.BETWEEN_EPOCHS
+        where = self.where()
+        return self._paused is not None or is_resumable(where) or self._start_of(where) is not None
 
-    def state_dict(self) -> dict[str, Any]:
+    def _start_of(self, where: Where) -> dict[str, Any] | None:
+        """The state as the running epoch began, for one that is taken where the trainer cannot go on."""
+        return None if is_resumable(where) or where["at"] not in PARENTS else self._epoch_start
+
+    def state_dict(self, *, on_device: bool = False) -> dict[str, Any]:
         """As ``Run.state_dict``."""
-        at = self._at()
-        if at not in checkpoint.BETWEEN_EPOCHS:
-            warnings.warn(checkpoint.taken_inside(at, self.progress.epoch, "run.state_dict()"), stacklevel=3)
-        return checkpoint.collect(self.run, self.progress, self.trainable, self.bus, at)
+        if self._paused is not None:
+            return dict(self._paused)
+        where = self.where()
+        start = self._start_of(where)
+        if start is None and not is_resumable(where):
+            said = checkpoint.not_resumable(where["at"], self.progress.epoch, "run.state_dict()")
+            warnings.warn(said, stacklevel=3)
+        return checkpoint.collect(self.run, self.progress, self.trainable, self.bus, where, start, on_device)
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """As ``Run.load_state_dict``."""
+    def load_state_dict(self, state: Mapping[str, Any], *, resume_stopped: bool = False) -> None:
+        """As ``Run.load_state_dict``; with ``resume_stopped`` a run that was stopped goes on."""
         if self.life != "new":
             raise errors.LoopError("load_state_dict(): training has begun. Load before it, as with resume=state.")
-        checkpoint.restore(state, self.run, self.progress, self.trainable, self.bus)
+        if resume_stopped:
+            state = checkpoint.without_stop(state)
+        checkpoint.restore(state, self.run, self.progress, self.trainable, self.bus, self.place)
+        stop = self.progress.stop
+        if stop is not None:
+            who = f" (by {stop.source})" if stop.source else ""
+            warnings.warn(
+                f"this run was stopped before: {stop.reason}{who}. It stays stopped; resume_stopped=True has it go on.",
+                stacklevel=4,
+            )

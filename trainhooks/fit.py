@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .callback import Callback
+from .checkpoint import Resume
 from .checks import count
 from .errors import no_steps
 from .loop import LoopRun
@@ -57,12 +58,60 @@ class Batches:
         return -(-self._rows // self._batch_size)
 
     def __iter__(self) -> Iterator[Any]:
-        for start in range(0, self._rows, self._batch_size):
+        return self.beginning_at(0)
+
+    def beginning_at(self, row: int) -> Iterator[Any]:
+        """The batches from a row on."""
+        for start in range(row, self._rows, self._batch_size):
             rows: Any = slice(start, start + self._batch_size)
             if self._order is not None:
                 rows = self._order[rows]
             batch = tuple(array[rows] for array in self._arrays)
             yield batch[0] if self._lone else batch
+
+
+class Shuffled:
+    """Batches of arrays, in an order that hangs on the seed and the number of the epoch alone; it keeps its place.
+
+    Args:
+        data, batch_size: as for ``Batches``.
+        seed: of the order; one of its own by default, which is in its state.
+
+    Attributes:
+        epoch: the number of the epoch whose batches it gives.
+    """
+
+    def __init__(self, data: Any, batch_size: int = 32, seed: int | None = None) -> None:
+        self.epoch = 0
+        self._data, self._batch_size = data, batch_size
+        self._total = len(data[0] if isinstance(data, (tuple, list)) else data)
+        self._given = seed
+        self._seed = int(np.random.default_rng().integers(2**32)) if seed is None else seed
+        self._at = (0, 0)  # the epoch that it is in, and the rows done in it
+
+    def __len__(self) -> int:
+        return len(Batches(self._data, self._batch_size))
+
+    def __iter__(self) -> Iterator[Any]:
+        epoch, done = self._at
+        self._at = (self.epoch, done if epoch == self.epoch else 0)
+        order = np.random.default_rng((self._seed, self.epoch)).permutation(self._total)
+        for batch in Batches(self._data, self._batch_size, order).beginning_at(self._at[1]):
+            self._at = (self.epoch, min(self._at[1] + self._batch_size, self._total))
+            yield batch
+        self._at = (self.epoch, 0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The seed, the epoch, and how many rows were given of it."""
+        return {"seed": self._seed, "epoch": self._at[0], "done": self._at[1]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there; a seed that was given holds."""
+        if self._given is None:
+            self._seed = int(state["seed"])
+        elif self._given != state["seed"]:
+            warnings.warn(f"fit: seed was {state['seed']} and is {self._given}, which holds.", stacklevel=2)
+        self._at = (int(state["epoch"]), int(state["done"]))
 
 
 def fit(
@@ -77,7 +126,8 @@ def fit(
     callbacks: Iterable[Callback] = (),
     *,
     min_epochs: int = 0,
-    resume: Mapping[str, Any] | None = None,
+    resume: Resume = None,
+    resume_stopped: bool = False,
 ) -> LoopRun:
     """Train ``model``.
 
@@ -91,7 +141,7 @@ def fit(
         seed: of that order; an epoch's order depends on it and on the number of the epoch alone.
         validation_freq: validate after every so many epochs.
         callbacks: attached in this order.
-        min_epochs, resume: as for ``LoopRun``.
+        min_epochs, resume, resume_stopped: as for ``LoopRun``.
 
     Returns:
         The run: its ``history``, its ``outcome``, its ``stop_reason``.
@@ -101,13 +151,17 @@ def fit(
         RegistrationError: a callback cannot be attached.
     """
     validation_freq = count(validation_freq, f"validation_freq={validation_freq!r}", 1)
-    seed = int(np.random.default_rng().integers(2**32)) if seed is None else count(seed, f"seed={seed!r}")
+    if seed is not None:
+        seed = count(seed, f"seed={seed!r}")
     once = not _is_arrays(data) and iter(data) is data
     steps = ("train_step",) if validation_data is None else ("train_step", "test_step")
-    with LoopRun(_trainable("fit", model, *steps), callbacks, min_epochs=min_epochs, resume=resume) as run:
+    train = Shuffled(data, batch_size, seed) if shuffle and _is_arrays(data) else _batches(data, batch_size)
+    options: dict[str, Any] = {"min_epochs": min_epochs, "resume": resume, "resume_stopped": resume_stopped}
+    with LoopRun(_trainable("fit", model, *steps), callbacks, **options) as run:
         for epoch in run.epochs(epochs):
-            order = np.random.default_rng((seed, epoch)) if shuffle else None
-            for batch in run.train(_batches(data, batch_size, order)):
+            if isinstance(train, Shuffled):
+                train.epoch = epoch
+            for batch in run.train(train):
                 run.log(model.train_step(batch), n=_size(batch))
             if once and "train" not in run.passes and not run.should_stop:
                 warnings.warn(f"fit: epoch {epoch} had no batch: data is an iterator, which is used up", stacklevel=2)
@@ -147,11 +201,8 @@ def _is_arrays(data: Any) -> bool:
     return hasattr(data, "shape") and hasattr(data, "dtype")
 
 
-def _batches(data: Any, batch_size: int, rng: np.random.Generator | None = None) -> Iterable[Any]:
-    if not _is_arrays(data):
-        return data  # type: ignore[no-any-return]
-    first = data[0] if isinstance(data, (tuple, list)) else data
-    return Batches(data, batch_size, None if rng is None else rng.permutation(len(first)))
+def _batches(data: Any, batch_size: int) -> Iterable[Any]:
+    return Batches(data, batch_size) if _is_arrays(data) else data
 
 
 def _size(batch: Any) -> int:

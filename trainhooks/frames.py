@@ -27,13 +27,19 @@ class Frame:
     __slots__ = (
         "batch",
         "before",
+        "begun",
         "in_batch",
+        "index",
+        "is_nested",
         "kind",
         "left",
+        "loader",
+        "loader_state",
         "logged",
         "logs",
         "name",
         "outputs",
+        "random",
         "values",
         "values_of",
     )
@@ -51,3 +57,14 @@ class Frame:
         """The batch that ``values`` belong to."""
         self.outputs: Any = None
         """Of the running prediction batch."""
+        self.begun = 0
+        """Of an epoch: how many of its passes, validations and predictions have begun."""
+        self.index: int | None = None
+        """Which of its epoch's it is, from 0; None for one that stands in no epoch, or inside a batch."""
+        self.is_nested = False
+        """It stands inside a training batch."""
+        self.loader: Any = None
+        self.loader_state: Any = None
+        """What its loader is to go on from, until it has begun to."""
+        self.random: dict[str, Any] | None = None
+        """The random generators as they were when its loader was asked for the first batch."""

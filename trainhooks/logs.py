@@ -99,6 +99,18 @@ class Mean:
             self._additions = 0
         return self.total / self.weight if self.weight else float("nan")
 
+    def state_dict(self) -> dict[str, Any]:
+        """The sum and the weight so far, JSON-able; what is on a device is read."""
+        self.value()
+        return {"total": self.total, "weight": self.weight}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Mean:
+        """The mean that ``state_dict`` was taken of."""
+        mean = cls()
+        mean.total, mean.weight = state["total"], state["weight"]
+        return mean
+
     def _add_tensor(self, tensor: Any, n: float) -> Mean:
         scaled = _scaled(tensor, n or 1)
         alone = self.__class__()
@@ -269,3 +281,15 @@ class Logs(MutableMapping[str, Any]):
         """Take over another's values under prefixed names, without reading them."""
         raw = other.raw if isinstance(other, Logs) else other
         self.raw.update({prefix + name: value for name, value in raw.items()})
+
+    def state_dict(self) -> dict[str, Any]:
+        """The values, and the sums under the means, so that they can be added to later."""
+        means = {name: value.state_dict() for name, value in self.raw.items() if type(value) is Mean}
+        others = {name: value for name, value in self.raw.items() if name not in means}
+        return {"order": list(self.raw), "means": means, "values": others}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what ``state_dict`` gave, in place of what is here."""
+        found = {name: Mean.from_state(mean) for name, mean in state["means"].items()} | state["values"]
+        self.raw.clear()
+        self.raw.update((name, found[name]) for name in state["order"])

@@ -21,11 +21,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from .callback import Callback
+from .checkpoint import Resume, state_from
 from .checks import whole
 from .driver import Driver
 from .errors import LoopError, MetricValueError
 from .frames import Frame
-from .passes import Loop, batches, come_back, length_hint, length_of, limited
+from .passes import Loop, batches, come_back, length_hint, length_of
 from .run import MEMBERS, Run
 from .trainable import Trainable
 from .world import World
@@ -59,7 +60,9 @@ class LoopRun(_Forwards):
         trainable: what an adapter gives; without one, ``lr``, weights and the like are lacking capabilities.
         callbacks: attached in this order.
         min_epochs: a decision to stop before so many finished epochs is held until then.
-        resume: what ``run.state_dict()`` gave between two epochs; the run goes on from there.
+        resume: what the run goes on from: what ``run.state_dict()`` gave, the path of a checkpoint, or a folder of
+            checkpoints, of which the newest good one is taken.
+        resume_stopped: whether a run that was stopped goes on; it stays stopped otherwise, and says why.
         world: who else trains along.
 
     Attributes:
@@ -77,16 +80,16 @@ class LoopRun(_Forwards):
         callbacks: Iterable[Callback] = (),
         *,
         min_epochs: int = 0,
-        resume: Mapping[str, Any] | None = None,
+        resume: Resume = None,
+        resume_stopped: bool = False,
         world: World | None = None,
     ) -> None:
         self._driver = Driver(trainable, callbacks, min_epochs=min_epochs, world=world)
         self.run = self._driver.run
         self._handled: BaseException | None = None
-        if resume is not None:
-            if not isinstance(resume, Mapping):
-                raise TypeError(f"resume={resume!r}: a mapping, as run.state_dict() gives it")
-            self._driver.load_state_dict(resume)
+        state = state_from(resume)
+        if state is not None:
+            self._driver.load_state_dict(state, resume_stopped=resume_stopped)
 
     # with
 
@@ -222,9 +225,10 @@ class LoopRun(_Forwards):
         epoch: Frame | None = None
         try:
             while (total is None or progress.epochs_done < total) and not (
-                progress.should_stop or driver.signals.muted
-            ):
+                (progress.should_stop and driver.place.ahead is None) or driver.signals.muted
+            ):  # a stopped run that goes on inside an epoch has that epoch to end
                 epoch = driver.open("epoch", epoch=progress.epochs_done)
+                driver.place.hold(epoch)
                 yield progress.epoch
                 come_back(driver, epoch)  # whatever was left in the epoch was a break
                 driver.close("epoch")
@@ -245,22 +249,41 @@ class LoopRun(_Forwards):
         most = None if limit is None else whole(limit)
         if limit is not None and (most is None or most < 0):
             raise ValueError(f"run.{verb}(limit={limit!r}): a number of batches, at least 0")
-        return Loop(lambda: self._iterate(kind, name, loader, most), lambda: length_of(loader, most))
+        return Loop(
+            lambda: self._iterate(kind, name, loader, most),
+            lambda: max(0, length_of(loader, most) - self._driver.done_of_next),
+        )
 
     def _iterate(
         self, kind: Literal["pass", "test", "predict"], name: str, loader: Iterable[T], limit: int | None
     ) -> Iterator[T]:
         driver, progress = self._driver, self._driver.progress
         self._ready("train" if kind == "pass" else kind)
-        driver.signals.boundary()
-        if driver.signals.muted or (kind == "pass" and progress.halt):
+        top, running = driver.stack[-1], None
+        if top.kind != "epoch":  # in one the pass begins first, and is gone on with: see Scopes.boundary
+            driver.boundary()
+        if driver.signals.muted:
             return
+        if top.kind == "epoch":
+            step = driver.place.next_pass(top, kind, name)
+            if step == "done":
+                driver.place.pass_over(top.begun - 1, loader)
+                return
+            running = None if step == "new" else step
         if kind == "pass":
+            if progress.halt:
+                top.batch = top.batch if running is None else running["batch"]
+                return
             length = length_hint(loader, limit)
-            progress.steps_per_epoch = None if length is None else driver.stack[-1].batch + 1 + length
-        frame = driver.open(kind, name=name)
+            progress.steps_per_epoch = None if length is None else top.batch + 1 + length
+        index = top.begun - 1 if top.kind == "epoch" else None
+        frame = driver.open(kind, name=name, index=index, again=running is not None)
+        if running is not None:
+            frame.batch, frame.random, frame.loader_state = running["batch"], running["random"], running["loader"]
+            if frame.logs is not None and running["logs"] is not None:
+                frame.logs.load_state_dict(running["logs"])
         try:
-            yield from batches(driver, frame, limited(loader, limit))
+            yield from batches(driver, frame, loader, limit, running)
             driver.close(kind)
         finally:
             frame.left = True

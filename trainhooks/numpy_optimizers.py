@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = np.ndarray[Any, np.dtype[np.float32]]  # numpy.typing takes longer to import than all of trainhooks
 Change = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 """What is done to the gradients of a step: it gives those to use in their place."""
 

@@ -6,8 +6,7 @@ for adapters: a batch that nobody listens to costs it a few reads of slots, and 
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 from .driver import Driver
@@ -17,20 +16,30 @@ from .frames import BATCH_EVENTS, Frame
 T = TypeVar("T")
 
 
-def batches(driver: Driver, frame: Frame, items: Iterable[T]) -> Iterator[T]:
-    """Yield ``items`` as the batches of ``frame``, with their events.
+def batches(
+    driver: Driver, frame: Frame, loader: Iterable[T], limit: int | None, running: Mapping[str, Any] | None = None
+) -> Iterator[T]:
+    """Yield what ``loader`` gives as the batches of ``frame``, with their events.
 
-    Training ends where a stop or ``end_epoch`` was asked for, any pass where a pause was.
+    Training ends where a stop or ``end_epoch`` was asked for, any pass where a pause was; one inside a training batch
+    goes on to its end.
+
+    Args:
+        driver: of the run.
+        frame: of the pass, just opened.
+        loader: any iterable.
+        limit: at most so many batches in all.
+        running: what is known of the pass, where it had begun before the run was resumed.
     """
     progress, signals, stack, calls = driver.progress, driver.signals, driver.stack, driver.bus.calls
     begin, end = BATCH_EVENTS[frame.kind]
-    trains, logs = frame.kind == "pass", frame.logs
+    trains, pauses, logs = frame.kind == "pass", not frame.is_nested, frame.logs
     batch = frame.batch
-    if progress.halt and (trains or progress.pause is not None):
+    if progress.halt and (trains or (pauses and progress.pause is not None)):
         return
-    for item in items:
-        if progress.halt and (trains or progress.pause is not None):
-            break  # asked for while the item was fetched
+    for item in driver.place.enter(frame, loader, limit, running):
+        if progress.halt and trains and not driver.only_pauses:
+            break  # asked for while the item was fetched; a pause waits for its end, since it is drawn
         frame.batch = progress.batch = batch = batch + 1
         frame.in_batch = True
         if (call := calls[begin]) is not None and not signals.muted:
@@ -50,7 +59,7 @@ def batches(driver: Driver, frame: Frame, items: Iterable[T]) -> Iterator[T]:
                     call(batch, logs)
                 if progress.attention:
                     signals.attend()
-        if progress.halt and (trains or progress.pause is not None):
+        if progress.halt and (trains or (pauses and progress.pause is not None)):
             break
 
 
@@ -84,11 +93,6 @@ class Loop(Generic[T]):
 
     def __len__(self) -> int:
         return self._length()
-
-
-def limited(loader: Iterable[T], limit: int | None) -> Iterable[T]:
-    """At most ``limit`` items of ``loader``; no more are drawn."""
-    return loader if limit is None else itertools.islice(loader, limit)
 
 
 def length_of(loader: Iterable[Any], limit: int | None) -> int:

@@ -70,7 +70,7 @@ class Progress:
         "step",
         "steps_per_epoch",
         "stop",
-        "stop_told",
+        "told",
     )
 
     def __init__(self, min_epochs: int = 0) -> None:
@@ -83,7 +83,8 @@ class Progress:
         self.stop: Stop | None = None
         self.pause: Stop | None = None
         self.held: dict[str | None, Stop] = {}
-        self.stop_told = False
+        self.told: Stop | None = None
+        """What the ``stop`` event told of; it comes once."""
         self.left = False
         self.halt = self.attention = self.save_asked = False
         self.first_step = 0
@@ -130,7 +131,7 @@ class Progress:
         asked = [[s.kind, s.reason, s.source] for s in (self.stop, *self.held.values()) if s is not None]
         return {name: getattr(self, name) for name in _COUNTS} | {
             "stops": asked,
-            "stop_told": self.stop_told and self.stop is not None,
+            "stop_told": self.stop is not None and self.told is not None and self.told.kind != "pause",
             "passes_seen": sorted(self.passes_seen),
         }
 
@@ -141,6 +142,6 @@ class Progress:
         self.halt = self.attention = False
         for kind, reason, source in state["stops"]:
             self.ask_stop(Stop(kind, reason, source))
-        self.stop_told = bool(state["stop_told"])
+        self.told = self.stop if state["stop_told"] else None
         self.passes_seen = set(state["passes_seen"])
         self.resumed = True

@@ -8,6 +8,7 @@ from . import errors
 from .bus import EventBus
 from .frames import BATCH_EVENTS, PARENTS, Frame, Kind
 from .logs import Logs
+from .place import Place, Where
 from .progress import Progress
 from .run import EpochRecord, Run
 from .signals import Signals
@@ -23,16 +24,63 @@ class Scopes:
         has_trained: whether training has begun in this run.
         is_unfinished: an epoch began, and did not end.
         validation: the name of the running validation; None between them.
+        place: where inside an epoch it is.
+        begins_again: the begin that fires now is of an epoch or a validation that began before the run was resumed.
     """
 
     def __init__(self, run: Run, progress: Progress, bus: EventBus) -> None:
         self.run, self.progress, self.bus = run, progress, bus
-        self.signals = Signals(run, progress, bus)
+        self.signals = Signals(run, progress, bus, lambda: self.is_whole)
+        self.place = Place(progress, run.trainable)
         self.stack: list[Frame] = []
         self.logs = Logs()
         self.has_trained = False
         self.is_unfinished = False
         self.validation: str | None = None
+        self.begins_again = False
+        self._ended = False
+        """The running epoch was asked to end."""
+
+    @property
+    def is_in_batch(self) -> bool:
+        """Whether a batch is half done."""
+        return any(frame.in_batch for frame in self.stack)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether a save that was asked for can be carried out: nothing is half done, no validation runs."""
+        return self.progress.phase not in ("test", "predict") and not self.is_in_batch
+
+    @property
+    def only_pauses(self) -> bool:
+        """Whether a pause is all that was asked of this epoch's batches."""
+        return self.progress.stop is None and not self._ended
+
+    def boundary(self) -> None:
+        """Between two batches or scopes: where a pause was asked for, take it here.
+
+        In a validation inside a training batch it waits: nobody could go on from the middle of a batch. Nor is it taken
+        where lines of the loop's owner have run since a pass ended: they would run again. It is taken right after a
+        pass, or when the next one has begun, or when the epoch has ended.
+        """
+        if self.progress.pause is not None and not self.signals.muted and not self.is_in_batch:
+            self.signals.pause()
+            self.keep_pause()
+
+    def where(self) -> Where:
+        """The place in the run, for a state that is taken now."""
+        return self.place.where(self.stack, unfinished=self.is_unfinished, ended=self._ended)
+
+    @property
+    def done_of_next(self) -> int:
+        """How many batches of the pass that begins next were done before the run was resumed."""
+        return self.place.done_of_next(self.stack[-1]) if self.stack else 0
+
+    def keep_epoch_start(self) -> None:
+        """An epoch is about to begin; the driver keeps the state for a trainer that cannot go on inside one."""
+
+    def keep_pause(self) -> None:
+        """A pause was taken; the driver keeps the state, since the loop's owner may go on and change it."""
 
     @property
     def is_complete(self) -> bool:
@@ -40,7 +88,16 @@ class Scopes:
         total = self.progress.max_epochs
         return self.has_trained and total is not None and self.progress.epochs_done >= total
 
-    def open(self, kind: Kind, *, epoch: int = 0, logs: Logs | None = None, name: str = "val") -> Frame:
+    def open(
+        self,
+        kind: Kind,
+        *,
+        epoch: int = 0,
+        logs: Logs | None = None,
+        name: str = "val",
+        index: int | None = None,
+        again: bool = False,
+    ) -> Frame:
         """Open a scope in the innermost one, and fire its begin.
 
         Args:
@@ -48,21 +105,28 @@ class Scopes:
             epoch: the number of the epoch, from 0.
             logs: the live logs of this scope; new ones by default.
             name: of a validation: its metrics join the epoch's with this and ``_`` before them.
+            index: which of its epoch's passes it is, where a state can say so.
+            again: it had begun before the run was resumed.
 
         Raises:
             GrammarError: it has no place here.
         """
-        self.signals.boundary()
+        if index is None:
+            self.boundary()
         top = self.stack[-1].kind if self.stack else "nothing"
         if top not in PARENTS[kind]:
             raise errors.GrammarError(f"{kind!r} cannot begin inside {top!r}: its place is in {PARENTS[kind]}")
         progress = self.progress
         before = (self.logs, progress.phase, progress.batch)
+        if kind == "epoch":
+            self.keep_epoch_start()
         if kind == "pass":
             logs = self.stack[-1].logs
         elif kind != "train":
             logs = self.logs = Logs() if logs is None else logs
         frame = Frame(kind, logs, name, before)
+        frame.index = index
+        frame.is_nested = kind in ("test", "predict") and self.is_in_batch
         self.stack.append(frame)
         if kind == "train":
             if not (self.has_trained or progress.resumed or self.signals.muted):
@@ -76,7 +140,8 @@ class Scopes:
                 progress.halt = True
             progress.passes.clear()
             progress.first_step = progress.step
-            self.is_unfinished = True
+            self.is_unfinished, self._ended = True, False
+            again = not self.signals.muted and self.place.begin_epoch()
         elif kind == "pass":
             progress.phase = "train"
             frame.batch = self.stack[-2].batch  # a second pass goes on counting
@@ -85,6 +150,7 @@ class Scopes:
             if kind == "test":
                 progress.passes_seen.add(name)
                 self.validation = name
+        self.begins_again = again
         try:
             if kind == "epoch":
                 self.signals.fire("epoch_begin", epoch, logs)
@@ -93,6 +159,10 @@ class Scopes:
         except BaseException:  # raised on; where the loop's owner catches it, the scope is one that was left
             frame.left = True
             raise
+        finally:
+            self.begins_again = False
+        if kind == "epoch":
+            self.boundary()
         return frame
 
     def close(self, kind: Kind, logs: Logs | None = None) -> None:
@@ -110,8 +180,11 @@ class Scopes:
             raise errors.GrammarError(f"{kind!r} cannot end: open is {frame.kind if frame else 'nothing'!r}")
         if frame.in_batch:
             self.batch_end(counted=frame.logged == frame.batch)
-        if not (kind == "train" and self.is_complete):  # nothing is left that a pause could put off
-            self.signals.boundary()
+        if kind != "epoch" and not (kind == "train" and self.is_complete):  # nothing is left that it could put off
+            self.boundary()
+        if kind == "epoch" and not self.signals.muted:
+            self.place.arrive(frame)
+        self.place.leave(frame)
         self.stack.pop()  # first, so that a hook that raises in its end does not have it ended again
         progress = self.progress
         if logs is not None:
@@ -132,6 +205,10 @@ class Scopes:
             finally:
                 if kind != "train":
                     self._leave_validation(frame)
+            if progress.save_asked:  # it waited for the end of the validation; not where that end raised
+                self.signals.attend()
+            if self.stack[-1].kind == "epoch":
+                self.boundary()
 
     def _end_epoch(self, logs: Logs) -> None:
         history, epoch = self.run.history, self.progress.epoch
@@ -154,8 +231,6 @@ class Scopes:
             self.logs = before
             if frame.kind == "test" and around.logs is not None and frame.logs is not None:
                 around.logs.take(frame.logs, f"{frame.name}_")
-        if self.progress.save_asked:
-            self.signals.attend(save=not self.stack[-1].in_batch)  # of a half done batch: a save waits for its end
 
     def close_down(self, depth: int) -> None:
         """Close from the innermost scope until ``depth`` scopes are open."""
@@ -175,7 +250,7 @@ class Scopes:
     def batch_begin(self, batch: int) -> None:
         """A batch of the innermost pass, validation or prediction begins."""
         if self.progress.pause is not None:
-            self.signals.boundary()
+            self.boundary()
         frame = self.stack[-1]
         frame.batch = self.progress.batch = batch
         frame.in_batch = True
@@ -236,11 +311,11 @@ class Scopes:
                 break
         self.signals.fire_alone("optimizer_step", self.progress.optimizer_step)
         if self.progress.attention:
-            self.signals.attend(save=False)  # the batch is half done: a save waits for its end
+            self.signals.attend()
 
     def end_epoch(self) -> None:
         """Have no further training batch begin in this epoch."""
         self.run.need("end_epoch", "run.end_epoch()")
         if not any(frame.kind == "epoch" for frame in self.stack):
             raise errors.LoopError("run.end_epoch(): no epoch is running. Ask for it between its begin and its end.")
-        self.progress.halt = True
+        self._ended = self.progress.halt = True

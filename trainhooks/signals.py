@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from .bus import EventBus
@@ -18,12 +19,16 @@ _FREE: Final = ("checkpoint",)
 class Signals:
     """What one run fires.
 
+    Args:
+        is_whole: whether a save that was asked for can be carried out now; it waits otherwise.
+
     Attributes:
         muted: a pause was taken; nothing is counted, saved or fired any more but ``exception`` and ``teardown``.
     """
 
-    def __init__(self, run: Run, progress: Progress, bus: EventBus) -> None:
+    def __init__(self, run: Run, progress: Progress, bus: EventBus, is_whole: Callable[[], bool]) -> None:
         self.run, self.progress, self.bus, self.calls = run, progress, bus, bus.calls
+        self.is_whole = is_whole
         self.muted = False
 
     def fire(self, event: str, *arguments: Any) -> None:
@@ -38,38 +43,34 @@ class Signals:
         if call is not None and not self.muted:
             call(*arguments)
 
-    def attend(self, *, save: bool = True) -> None:
-        """See to what was asked for: tell ``stop`` once, carry out a save.
-
-        Args:
-            save: whether the state is whole here, so that it can be saved; a save asked in validation waits anyway.
-        """
+    def attend(self) -> None:
+        """See to what was asked for: tell ``stop`` once, carry out a save where nothing is half done."""
         progress = self.progress
         if self.muted:
             return  # what is to be gone on from was saved when the pause was taken
         while True:
             progress.attention = False
             asked = progress.pause or progress.stop
-            if asked is not None and not progress.stop_told:
-                progress.stop_told = True
+            if asked is not None and progress.told is None:
+                progress.told = asked
                 self.fire_alone("stop", asked.reason, asked.source)
-            elif progress.save_asked and save and progress.phase not in ("test", "predict"):
+            elif progress.save_asked and self.is_whole():
                 self._save()
             elif not progress.attention:
                 if progress.save_asked:
                     progress.attention = True  # looked at again after the next event
                 return  # without writing False: a signal may have asked for something since
 
-    def boundary(self) -> None:
-        """Between two batches or scopes: where a pause was asked for, take it here."""
-        if self.progress.pause is not None and not self.muted:
-            self.attend()
-            self._save()
-            self.muted = True
+    def pause(self) -> None:
+        """Take a pause: what is here is saved, and nothing is fired from now on."""
+        self.progress.save_asked = False
+        self.attend()
+        self._save()
+        self.muted = True
 
     def ask_save(self) -> None:
         """Ask for a save after this event."""
-        if not self._savers():
+        if not self.savers():
             raise CapabilityError(
                 "run.save(): no attached callback writes checkpoints (one that defines save(run)). Attach one."
             )
@@ -85,8 +86,14 @@ class Signals:
 
     def _save(self) -> None:
         self.progress.save_asked = False
-        for saver in self._savers():
-            saver.save(self.run)
+        for saver in self.savers():
+            try:
+                saver.save(self.run)
+            except Exception as error:
+                if saver.on_error == "raise":
+                    raise
+                self.bus.report_of(saver, "save", error)
 
-    def _savers(self) -> list[Callback]:
+    def savers(self) -> list[Callback]:
+        """Who carries out a save."""
         return [one for one in self.bus.callbacks if type(one).save is not Callback.save]

@@ -32,8 +32,28 @@ CAPABILITIES: Final[dict[str, tuple[str, ...]]] = {
     "end_epoch": (),
     "batch_logs": (),
     "data_wait": (),
+    "mid_epoch": (),
 }
 """Each capability and the verbs that make it. One without verbs is there unless ``missing`` says otherwise."""
+
+
+class OnDevice:
+    """A leaf of a ``state_snapshot`` that is still on its device: an array for whoever asks, and not before.
+
+    Args:
+        read: gives the values as a numpy array on the host; called by whoever asks, from any thread.
+        shape: of the array.
+        dtype: of the array.
+    """
+
+    __slots__ = ("_read", "dtype", "shape")
+
+    def __init__(self, read: Callable[[], np.ndarray[Any, Any]], shape: Sequence[int], dtype: np.dtype[Any]) -> None:
+        self._read, self.shape, self.dtype = read, tuple(shape), dtype
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        array = self._read()  # anew each time: kept, all that is on the device would be on the host as well
+        return array if dtype is None else array.astype(dtype, copy=False)
 
 
 class Trainable:
@@ -102,6 +122,42 @@ class Trainable:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what ``state_dict`` gave."""
         raise self._lacks("state")
+
+    def state_snapshot(self) -> dict[str, Any]:
+        """As ``state_dict``, taken as quickly as can be: what is on a device stays there, copied, as ``OnDevice``.
+
+        Training on changes nothing in it. What an adapter does not override is ``state_dict()``.
+        """
+        return self.state_dict()
+
+    def random_state(self, loader: Any = None) -> dict[str, Any]:
+        """The framework's own random generators, and ``loader``'s, as JSON-able values and numpy arrays.
+
+        Python's and numpy's are not in it: the run sees to them under every trainer.
+        """
+        return {}
+
+    def load_random_state(self, state: Mapping[str, Any], loader: Any = None, *, new_only: bool = False) -> None:
+        """Take back what ``random_state`` gave.
+
+        Args:
+            state: what it gave.
+            loader: whose generators are set too.
+            new_only: set nothing but those of the loader's generators that this run has neither read nor set before.
+        """
+
+    def loader_state(self, loader: Any, *, inside: bool) -> Any:
+        """What ``loader.state_dict()`` gives, as JSON-able values and numpy arrays.
+
+        Args:
+            loader: one that has ``state_dict`` and ``load_state_dict``.
+            inside: whether a pass over it is under way. Where none is, None is what begins every pass anew by itself.
+        """
+        return loader.state_dict()
+
+    def load_loader_state(self, loader: Any, state: Any) -> None:
+        """Have the loader go on from what ``loader_state`` gave."""
+        loader.load_state_dict(state)
 
     def save(self, path: Path) -> None:
         """Write the model in the format of the path's suffix, one of ``formats``."""

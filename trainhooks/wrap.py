@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, overload
 
 from .callback import Callback
+from .checkpoint import Resume, state_from
 from .errors import did_you_mean, listing, no_adapter, one_callback
 from .loop import LoopRun
 from .plugins import frameworks, plugin_manager
@@ -20,12 +21,23 @@ class WrapOptions:
     callbacks: tuple[Callback, ...] = ()
     optimizer: Any = None
     min_epochs: int = 0
-    resume: Mapping[str, Any] | None = None
+    resume: Resume = None
+    resume_stopped: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
+
+    def state(self) -> Mapping[str, Any] | None:
+        """The state to go on from, read from its files where ``resume`` is a path; None to begin anew."""
+        return state_from(self.resume)
 
     def loop(self, trainable: Trainable) -> LoopRun:
         """A ``LoopRun`` over ``trainable`` with these options."""
-        return LoopRun(trainable, self.callbacks, min_epochs=self.min_epochs, resume=self.resume)
+        return LoopRun(
+            trainable,
+            self.callbacks,
+            min_epochs=self.min_epochs,
+            resume=self.resume,
+            resume_stopped=self.resume_stopped,
+        )
 
     def check_extra(self, who: str, known: Iterable[str] = ()) -> None:
         """Refuse arguments that the adapter does not have.
@@ -33,7 +45,7 @@ class WrapOptions:
         Raises:
             TypeError: it names the nearest one.
         """
-        known = ["callbacks", "optimizer", "min_epochs", "resume", *known]
+        known = ["callbacks", "optimizer", "min_epochs", "resume", "resume_stopped", *known]
         for name in self.extra:
             if name not in known:
                 near = did_you_mean(name, known)
@@ -47,7 +59,8 @@ def wrap(
     callbacks: Iterable[Callback] = (),
     optimizer: Any = None,
     min_epochs: int = 0,
-    resume: Mapping[str, Any] | None = None,
+    resume: Resume = None,
+    resume_stopped: bool = False,
 ) -> LoopRun: ...
 
 
@@ -58,7 +71,8 @@ def wrap(
     callbacks: Iterable[Callback] = (),
     optimizer: Any = None,
     min_epochs: int = 0,
-    resume: Mapping[str, Any] | None = None,
+    resume: Resume = None,
+    resume_stopped: bool = False,
     **extra: Any,
 ) -> Any: ...
 
@@ -69,7 +83,8 @@ def wrap(
     callbacks: Iterable[Callback] = (),
     optimizer: Any = None,
     min_epochs: int = 0,
-    resume: Mapping[str, Any] | None = None,
+    resume: Resume = None,
+    resume_stopped: bool = False,
     **extra: Any,
 ) -> Any:
     """Put callbacks around a model of any framework that an adapter serves.
@@ -80,7 +95,9 @@ def wrap(
         callbacks: attached in this order.
         optimizer: of the model, where the framework keeps it apart.
         min_epochs: a decision to stop before so many finished epochs is held until then.
-        resume: what ``run.state_dict()`` gave between two epochs.
+        resume: what to go on from: what ``run.state_dict()`` gave, the path of a checkpoint, or a folder of
+            checkpoints, of which the newest good one is taken; where there is none, training begins anew.
+        resume_stopped: whether a run that was stopped goes on; it stays stopped otherwise, and says why.
         extra: the adapter's own arguments.
 
     What comes back depends on the framework, so that its type is not known here; an adapter's own ``wrap``, as
@@ -92,7 +109,7 @@ def wrap(
     """
     if isinstance(callbacks, Callback):
         raise one_callback(callbacks)
-    options = WrapOptions(tuple(callbacks), optimizer, min_epochs, resume, extra)
+    options = WrapOptions(tuple(callbacks), optimizer, min_epochs, resume, resume_stopped, extra)
     if isinstance(target, Trainable):
         options.check_extra(type(target).__name__)
         return options.loop(target)

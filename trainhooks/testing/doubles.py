@@ -30,6 +30,9 @@ class Do(Callback):
         who = f"{type(self).__name__}.on_{self.event}"
         yield Listener(events[self.event], self._fire, who, phase=self.phase, on_error=self.on_error, owner=self)
 
+    def settings_dict(self) -> dict[str, Any]:  # one that stands where another stood is no change of settings
+        return {}
+
     def _fire(self, run: Run) -> None:
         number, self.fired = self.fired, self.fired + 1
         if self.nth is None or number == self.nth:

@@ -1,0 +1,308 @@
+"""Place: where a run is inside an epoch, so that another run can begin there.
+
+A state that is taken inside an epoch says which pass of the epoch is running, how many of its batches are done, the
+running means, and the random generators as they were when the pass was entered. A run that goes on from it begins the
+epoch again, skips the passes that were done, and draws the done batches of the running one from its loader with the
+generators of then, so that the order of the data is the same; then the generators are put where they were last.
+The user's own lines between the passes run again; what they change in model and optimizer, or log, before the place is
+reached is undone there, since it is in the state already.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
+
+from .errors import LoopError
+from .frames import Frame
+from .randomness import random_states, set_random_states
+
+if TYPE_CHECKING:
+    from .progress import Progress
+    from .trainable import Trainable
+
+BETWEEN_EPOCHS: Final = ("nothing", "run", "train")
+"""The innermost open scope where no epoch is under way."""
+
+_VERBS: Final = {"pass": "train", "test": "test", "predict": "predict"}
+
+
+class Where(TypedDict):
+    """A place in a run: ``at`` in a word; ``inside`` an epoch, in full, or None where no epoch runs or nobody could go
+    on; ``random``, the random generators; ``loaders``, what loaders go on from, by the number of their pass."""
+
+    at: str
+    inside: Mapping[str, Any] | None
+    random: Mapping[str, Any]
+    loaders: Mapping[str, Any]
+
+
+def is_resumable(where: Where) -> bool:
+    """Whether any trainer that can begin there goes on from a state that was taken there."""
+    return where["at"] in BETWEEN_EPOCHS or where["inside"] is not None
+
+
+class Place:
+    """Where inside an epoch one run is; and, until it has got there, where it is to go on.
+
+    Attributes:
+        ahead: what ``inside`` gave when the state was taken, until the run has got there; None otherwise.
+    """
+
+    def __init__(self, progress: Progress, trainable: Trainable) -> None:
+        self.progress, self.trainable = progress, trainable
+        self.ahead: Mapping[str, Any] | None = None
+        self._random: Mapping[str, Any] | None = None
+        self._loaders: dict[str, Any] = {}
+        """What loaders go on from, by the number of the pass in its epoch, each until it is taken."""
+        self._done: dict[str, Any] = {}
+        """The loaders of this run's passes, by the same number."""
+        self._met: list[Any] = []
+        """The loaders that have taken what they go on from, while others have not."""
+
+        self._held: Mapping[str, Any] | None = None
+        """The Trainable's state as the epoch began again."""
+
+    # Where it is
+
+    def where(self, stack: Sequence[Frame], *, unfinished: bool, ended: bool) -> Where:
+        """The place in the run, for a state that is taken now.
+
+        Args:
+            stack: the open scopes.
+            unfinished: whether an epoch began and did not end.
+            ended: whether the running epoch was asked to end.
+        """
+        at: str = stack[-1].kind if stack else "nothing"
+        epoch = next((frame for frame in stack if frame.kind == "epoch"), None)
+        inside = None
+        if self.ahead is not None:  # until it has got there, that is where it is
+            inside = self.ahead
+        elif any(frame.in_batch for frame in stack):
+            at = "inside a batch"
+        elif self.progress.phase in ("test", "predict") and at not in ("test", "predict"):
+            at = f"in {self.progress.phase}_end"  # its metrics are not the epoch's yet
+        elif unfinished and at in BETWEEN_EPOCHS:
+            at = "after an exception"
+        elif epoch is None:
+            at = "run" if at in ("test", "predict") else at  # an evaluation alone begins anew
+        elif self.trainable.missing("mid_epoch") is None:
+            inside = self._inside(stack, epoch, ended)
+        return {"at": at, "inside": inside, "random": self._random_states(), "loaders": self._of_loaders()}
+
+    def _of_loaders(self) -> dict[str, Any]:
+        done = {
+            number: {
+                "state": self._state_of(loader, inside=False),
+                "random": self.trainable.random_state(loader),
+            }
+            for number, loader in self._done.items()
+        }  # as they are now: a loader, or its generator, may serve several passes
+        return {**self._loaders, **done}
+
+    def _state_of(self, loader: Any, *, inside: bool) -> Any:
+        return self.trainable.loader_state(loader, inside=inside) if keeps_state(loader) else None
+
+    def _inside(self, stack: Sequence[Frame], epoch: Frame, ended: bool) -> Mapping[str, Any]:
+        running = next((frame for frame in stack if frame.index is not None), None)
+        progress = self.progress
+        return {
+            "epoch": progress.epoch,
+            "begun": epoch.begun - (running is not None),
+            "batch": epoch.batch,
+            "first_step": progress.first_step,
+            "passes": sorted(progress.passes),
+            "ended": ended,
+            "logs": {} if epoch.logs is None else epoch.logs.state_dict(),
+            "running": None if running is None else self._running(running, epoch),
+        }
+
+    def _running(self, frame: Frame, epoch: Frame) -> dict[str, Any]:
+        done = frame.batch - epoch.batch if frame.kind == "pass" else frame.batch + 1
+        return {
+            "kind": frame.kind,
+            "name": frame.name,
+            "done": done,
+            "batch": frame.batch,
+            "logs": None if frame.kind == "pass" or frame.logs is None else frame.logs.state_dict(),
+            "random": frame.random,
+            "loader": frame.loader_state if frame.loader is None else self._state_of(frame.loader, inside=True),
+            "now": None if frame.loader is None else self.trainable.random_state(frame.loader),
+        }
+
+    def _random_states(self) -> Mapping[str, Any]:
+        """As they are now; or, where the run has not got to its place yet, as they will be there."""
+        return random_states(self.trainable) if self._random is None else self._random
+
+    # Getting back
+
+    def go_on(self, inside: Mapping[str, Any] | None, random: Mapping[str, Any], loaders: Mapping[str, Any]) -> None:
+        """Have the run go on from there."""
+        self.ahead, self._random, self._loaders = inside, random, dict(loaders)
+        self._done = {}
+
+    def begin_epoch(self) -> bool:
+        """An epoch begins; returns whether it had begun before the state was taken."""
+        ahead = self.ahead
+        if ahead is None or ahead["epoch"] != self.progress.epoch:
+            self.ahead = None
+            self._set_random()
+            return False
+        self.progress.first_step, self.progress.passes = ahead["first_step"], set(ahead["passes"])
+        if ahead["ended"]:
+            self.progress.halt = True
+        return True
+
+    def hold(self, epoch: Frame) -> None:
+        """The user's lines of an epoch begin; where they ran before, what they do is undone when it has got there."""
+        if self.ahead is None:
+            return
+        if not self.ahead["begun"] and self.ahead["running"] is None:
+            self.arrive(epoch)
+        elif self.trainable.missing("state") is None:
+            self._held = self.trainable.state_dict()
+
+    def next_pass(
+        self, epoch: Frame, kind: Literal["pass", "test", "predict"], name: str
+    ) -> Literal["new", "done"] | Mapping[str, Any]:
+        """A pass of the epoch is about to begin.
+
+        Returns:
+            ``"done"``: it was done before the state was taken; ``"new"``; or what is known of the one that was running.
+
+        Raises:
+            LoopError: another one was running when the state was taken.
+        """
+        index, epoch.begun = epoch.begun, epoch.begun + 1
+        ahead = self.ahead
+        if ahead is None:
+            return "new"
+        running: Mapping[str, Any] | None = ahead["running"]
+        if index < ahead["begun"]:
+            if index == ahead["begun"] - 1 and running is None:
+                self.arrive(epoch, at_pass=True)  # the lines that follow had not run
+            return "done"
+        if running is not None and (running["kind"], running["name"]) != (kind, name):
+            raise LoopError(
+                f"the state was taken in {_called(running['kind'], running['name'])}, number {index + 1} of the loops "
+                f"inside epoch {ahead['epoch']}, and here that is {_called(kind, name)}. "
+                "Go on with the loop that the state was taken in."
+            )
+        self.arrive(epoch, at_pass=True)
+        return "new" if running is None or kind == "predict" else running
+
+    def done_of_next(self, top: Frame) -> int:
+        """How many batches of the pass that begins next were done before the state was taken."""
+        running = None if self.ahead is None or top.kind != "epoch" else self.ahead["running"]
+        return 0 if running is None or top.begun != self.ahead["begun"] else running["done"]  # type: ignore[index]
+
+    def arrive(self, epoch: Frame, *, at_pass: bool = False) -> None:
+        """The run is where the state was taken: the means are put back, and the random generators.
+
+        Raises:
+            LoopError: the epoch ends, and the pass that was running when the state was taken has not come.
+        """
+        ahead, self.ahead = self.ahead, None
+        held, self._held = self._held, None
+        if ahead is None:
+            return
+        if held is not None:
+            self.trainable.load_state_dict(held)
+        running = ahead["running"]
+        if running is not None and not at_pass:
+            raise LoopError(
+                f"the state was taken in {_called(running['kind'], running['name'])}, number {ahead['begun'] + 1} of "
+                f"the loops inside epoch {ahead['epoch']}, and here the epoch ends after {epoch.begun}. "
+                "Go on with the loop that the state was taken in."
+            )
+        if epoch.logs is not None:
+            epoch.logs.load_state_dict(ahead["logs"])
+        epoch.batch = ahead["batch"]
+        if running is not None and running["kind"] == "predict" and running["random"] is not None:
+            self._random = running["random"]  # it begins anew: of its outputs nothing was kept
+        if running is None or not running["done"] or running["kind"] == "predict":
+            self._set_random()
+
+    def enter(self, frame: Frame, loader: Any, limit: int | None, running: Mapping[str, Any] | None) -> Iterable[Any]:
+        """What a pass is to yield of its loader: all, or what was not done when the state was taken.
+
+        Args:
+            frame: of the pass, just opened.
+            loader: any iterable.
+            limit: at most so many batches in all.
+            running: what is known of the pass, where it had begun before the state was taken.
+
+        Raises:
+            LoopError: the loader ends before the place is reached.
+        """
+        if frame.index is None:
+            return limited(loader, limit)
+        frame.loader = loader
+        done: int = 0 if running is None else running["done"]
+        key = str(frame.index)
+        if running is None or not done:
+            self._put_back(key, loader)
+            frame.random = random_states(self.trainable, loader)
+            return limited(loader, limit)
+        if self._loaders.pop(key, None) is not None:
+            self._met.append(loader)
+        frame.random = running["random"]
+        set_random_states(running["random"], self.trainable, loader)
+        if keeps_state(loader) and running["loader"] is not None:
+            self.trainable.load_loader_state(loader, running["loader"])
+            items = iter(limited(loader, None if limit is None else limit - done))
+        else:
+            items = iter(limited(loader, limit))
+            drawn = sum(1 for _ in itertools.islice(items, done))
+            if drawn < done:
+                raise LoopError(
+                    f"{_called(frame.kind, frame.name)}: the state was taken after {done} batches, and the loader has "
+                    f"{drawn}. Give it the data that it had."
+                )
+        if running["now"] is not None:
+            self.trainable.load_random_state(running["now"], loader)  # what torchdata's draws to find its place is not
+        self._set_random()  # what it drew when the pass began
+        return items
+
+    def pass_over(self, index: int, loader: Any) -> None:
+        """A pass was done before the state was taken; its loader goes on from where it was."""
+        self._put_back(str(index), loader)
+        self._done[str(index)] = loader
+
+    def leave(self, frame: Frame) -> None:
+        """A pass is over."""
+        if frame.index is None or frame.loader is None:
+            return
+        if keeps_state(frame.loader) or self.trainable.random_state(frame.loader):
+            self._done[str(frame.index)] = frame.loader  # and of no other a reference is kept
+
+    def _put_back(self, number: str, loader: Any) -> None:
+        """Have a loader go on from where it was when the state was taken, once."""
+        kept = self._loaders.pop(number, None)
+        if kept is None:
+            return
+        is_new = not any(loader is one for one in self._met)
+        self._met = [*self._met, loader] if self._loaders else []  # once all are taken nobody asks again
+        self.trainable.load_random_state(kept["random"], loader, new_only=True)
+        if is_new and keeps_state(loader) and kept["state"] is not None:
+            self.trainable.load_loader_state(loader, kept["state"])
+
+    def _set_random(self) -> None:
+        states, self._random = self._random, None
+        if states is not None:
+            set_random_states(states, self.trainable)
+
+
+def limited(loader: Iterable[Any], limit: int | None) -> Iterable[Any]:
+    """At most ``limit`` items of ``loader``; no more are drawn."""
+    return loader if limit is None else itertools.islice(loader, limit)
+
+
+def keeps_state(loader: Any) -> bool:
+    """Whether a loader knows by itself where it is, as torchdata's StatefulDataLoader."""
+    return callable(getattr(loader, "state_dict", None)) and callable(getattr(loader, "load_state_dict", None))
+
+
+def _called(kind: str, name: str) -> str:
+    return f"run.test(name={name!r})" if kind == "test" else f"run.{_VERBS[kind]}(...)"
