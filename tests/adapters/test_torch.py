@@ -6,6 +6,7 @@ import reprlib
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -76,11 +77,18 @@ def test_the_groups_are_looked_up_anew_after_the_optimizer_has_loaded_its_state(
     assert optimizer.param_groups[0]["lr"] == 0.3
 
 
-def test_a_scheduler_that_also_sets_the_rate_is_warned_of_once_at_the_line_that_sets_it() -> None:
+SCHEDULERS: dict[str, Callable[[Any], Any]] = {
+    "StepLR": lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 10),
+    "ReduceLROnPlateau": torch.optim.lr_scheduler.ReduceLROnPlateau,  # it leaves no mark on the optimizer
+}
+
+
+@pytest.mark.parametrize("name, given", [("StepLR", False), ("StepLR", True), ("ReduceLROnPlateau", True)])
+def test_a_scheduler_that_also_sets_the_rate_is_warned_of_once_at_the_line_that_sets_it(name: str, given: bool) -> None:
     model = linear()
     optimizer = sgd(model)
-    torch.optim.lr_scheduler.StepLR(optimizer, 10)
-    run = wrap(model, optimizer).run
+    scheduler = SCHEDULERS[name](optimizer)
+    run = wrap(model, optimizer, lr_scheduler=scheduler if given else None).run
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         assert run.lr == 0.1 and seen == []
@@ -88,9 +96,8 @@ def test_a_scheduler_that_also_sets_the_rate_is_warned_of_once_at_the_line_that_
         run.lr = 0.3
     assert [(str(one.message), one.filename) for one in seen] == [
         (
-            "run.lr was set, and a torch.optim.lr_scheduler also sets it (a parameter group has 'initial_lr'): its "
-            "next step() may overwrite the value. Let one of the two own the learning rate: leave out the scheduler, "
-            "or the callback.",
+            "run.lr was set, and a torch.optim.lr_scheduler also sets it: its next step() may overwrite the value. "
+            "Let one of the two own the learning rate: leave out the scheduler, or the callback.",
             __file__,
         )
     ]
@@ -107,7 +114,8 @@ def test_what_is_no_optimizer_is_refused_with_what_is_needed() -> None:
     scheduler = torch.optim.lr_scheduler.StepLR(sgd(model), 1)
     parameters = model.parameters()
     hints = {
-        scheduler: " It has one inside: give that, as optimizer=scheduler.optimizer.",
+        scheduler: " It has one inside: give that, as optimizer=scheduler.optimizer, and this as "
+        "lr_scheduler=scheduler.",
         torch.optim.SGD: " It is a class: make one, as SGD(...).",
         parameters: "",
     }
@@ -180,7 +188,7 @@ def test_a_module_is_found_by_wrap_and_an_unknown_argument_is_refused() -> None:
         trainhooks.wrap(model, optimiser=optimizer)
     assert str(error.value) == (
         "wrap(Linear): there is no argument 'optimiser'. Did you mean 'optimizer'? "
-        "There are 'callbacks', 'optimizer', 'min_epochs', 'resume'."
+        "There are 'callbacks', 'optimizer', 'min_epochs', 'resume', 'resume_stopped', 'lr_scheduler', 'scaler'."
     )
 
 

@@ -222,7 +222,8 @@ def test_a_state_that_another_framework_saved_counts_on_and_averages_anew() -> N
         one["framework"], one["weights"] = "other", {"dense/kernel": np.zeros((2, 2))}
     saved["framework"] = "other"
     ema = EMA(0.9)
-    model, run = train(ema, SwapEMAWeights(True), resume=saved, epochs=2)
+    with pytest.warns(UserWarning, match="the state is other's, and this run is torch's"):
+        model, run = train(ema, SwapEMAWeights(True), resume=saved, epochs=2)
     assert (run.outcome, ema.steps, ema.updates) == ("completed", 12, 6)
     assert equal(model.state_dict(), ema.average)
 

@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 import trainhooks  # noqa: E402
 from trainhooks.errors import WeightsError  # noqa: E402
-from trainhooks.state_file import load_state, save_state  # noqa: E402
+from trainhooks.store import load_checkpoint, save_checkpoint  # noqa: E402
 from trainhooks.testing import Do  # noqa: E402
+from trainhooks.trainable import OnDevice  # noqa: E402
 
 nn, optim = torch.nn, torch.optim
-
-OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
-    "SGD": lambda p: optim.SGD(p, lr=0.1),
-    "SGD-nesterov": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
-    "SGD-tensor-lr": lambda p: optim.SGD(p, lr=torch.tensor(0.1), momentum=0.9),
-    "Adadelta": lambda p: optim.Adadelta(p),
-    "Adafactor": lambda p: optim.Adafactor(p),
-    "Adagrad": lambda p: optim.Adagrad(p),
-    "Adam": lambda p: optim.Adam(p, lr=0.01),
-    "Adam-amsgrad": lambda p: optim.Adam(p, lr=0.01, amsgrad=True),
-    "Adamax": lambda p: optim.Adamax(p),
-    "AdamW": lambda p: optim.AdamW(p, lr=0.01),
-    "ASGD": lambda p: optim.ASGD(p),
-    "LBFGS": lambda p: optim.LBFGS(p, lr=0.1, max_iter=3),
-    "NAdam": lambda p: optim.NAdam(p),
-    "RAdam": lambda p: optim.RAdam(p),
-    "RMSprop": lambda p: optim.RMSprop(p, momentum=0.5, centered=True),
-    "Rprop": lambda p: optim.Rprop(p),
-}
 
 
 def net(dtype: Any = torch.float32) -> Any:
@@ -64,34 +47,17 @@ def told(model: Any, run: Any) -> Any:
     return {key: value.tolist() for key, value in model.state_dict().items()}, list(run.history), run.lr
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_to_go_on_from_a_file_is_never_to_have_stopped(name: str, tmp_path: Path) -> None:
-    make = OPTIMIZERS[name]
-    whole = net()
-    never = train(whole, make(whole.parameters()), 4)
-    first = net()
-    file = tmp_path / "state.safetensors"
-    train(first, make(first.parameters()), 2, Do("train_end", lambda run: save_state(file, run.state_dict())))
-    second = net()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_to_go_on_from_a_file_is_never_to_have_stopped(dtype: Any, tmp_path: Path) -> None:
+    whole, first, second = (net(dtype) for _ in range(3))
+    never = train(whole, optim.Adam(whole.parameters()), 4)
+    file = tmp_path / "state"
+    callback = Do("train_end", lambda run: save_checkpoint(file, run.state_dict()))
+    train(first, optim.Adam(first.parameters()), 2, callback)
     with torch.no_grad():
         for parameter in second.parameters():
             parameter.zero_()
-    again = train(second, make(second.parameters()), 4, resume=load_state(file))
-    assert told(second, again) == told(whole, never)
-
-
-def test_each_optimizer_of_torch_is_tried() -> None:
-    names = {name for name, one in vars(optim).items() if isinstance(one, type) and issubclass(one, optim.Optimizer)}
-    special = {"Optimizer", "SparseAdam", "Muon"}  # abstract; sparse gradients alone; matrices alone
-    assert names - special == {name.partition("-")[0] for name in OPTIMIZERS}
-
-
-def test_bfloat16_goes_on_too(tmp_path: Path) -> None:
-    whole, first, second = (net(torch.bfloat16) for _ in range(3))
-    never = train(whole, optim.Adam(whole.parameters()), 2)
-    state = train(first, optim.Adam(first.parameters()), 1).state_dict()
-    save_state(tmp_path / "state.safetensors", state)
-    again = train(second, optim.Adam(second.parameters()), 2, resume=load_state(tmp_path / "state.safetensors"))
+    again = train(second, optim.Adam(second.parameters()), 4, resume=load_checkpoint(file))
     assert told(second, again) == told(whole, never)
 
 
@@ -101,41 +67,6 @@ def test_a_module_whose_names_a_wrapper_changed_takes_the_state_of_the_plain_one
     with trainhooks.wrap(wrapped, optimizer=optim.SGD(wrapped.parameters(), lr=0.1), resume=state) as run:
         assert run.epochs_done == 1
     assert wrapped.module.state_dict()["0.weight"].tolist() == plain.state_dict()["0.weight"].tolist()
-
-
-def test_another_model_is_refused_and_nothing_is_written() -> None:
-    first, other = net(), nn.Sequential(nn.Linear(3, 5))
-    state = train(first, optim.SGD(first.parameters(), lr=0.1), 1).state_dict()
-    before = other[0].weight.tolist()
-    with pytest.raises(WeightsError, match="the weights do not fit"):
-        trainhooks.wrap(other, optimizer=optim.SGD(other.parameters(), lr=0.1), resume=state)
-    assert other[0].weight.tolist() == before
-
-
-def test_other_parameter_groups_are_refused_and_nothing_is_written() -> None:
-    first, second = net(), net()
-    state = train(first, optim.SGD(first.parameters(), lr=0.1), 1).state_dict()
-    groups = [{"params": second[0].parameters()}, {"params": second[2].parameters()}]
-    before = second[0].weight.tolist()
-    with pytest.raises(WeightsError) as caught:
-        trainhooks.wrap(second, optimizer=optim.SGD(groups, lr=0.1), resume=state)
-    assert str(caught.value) == (
-        "load_state_dict(): the parameter groups of SGD hold [2, 2] parameters, those of the state [6]. "
-        "Nothing was written."
-    )
-    with pytest.raises(WeightsError, match="the state is of 1 optimizers, and there are 0"):
-        trainhooks.wrap(second, resume=state)
-    assert second[0].weight.tolist() == before
-
-
-def test_another_optimizer_is_refused_and_nothing_is_written() -> None:
-    first, second = net(), net()
-    state = train(first, optim.SGD(first.parameters(), lr=0.1), 1).state_dict()
-    before = second[0].weight.tolist()
-    with pytest.raises(WeightsError) as caught:
-        trainhooks.wrap(second, optimizer=optim.Adam(second.parameters()), resume=state)
-    assert str(caught.value) == "load_state_dict(): the state is of 'SGD', and there is 'Adam'. Nothing was written."
-    assert second[0].weight.tolist() == before
 
 
 class Keeper(nn.Linear):
@@ -164,3 +95,101 @@ def test_extra_state_of_plain_values_goes_along_and_another_is_refused() -> None
         "run.state_dict(): the model's '_extra_state' holds a object, which no file keeps without pickle. "
         "Keep numbers, strings, lists, dictionaries and tensors in it."
     )
+
+
+def test_extra_state_goes_along_whatever_wrapper_is_around_the_module() -> None:
+    plain, wrapped = Keeper(1, 1), nn.DataParallel(Keeper(1, 1))
+    plain.kept = torch.tensor(2.0)  # a tensor, and no weight
+    with trainhooks.wrap(plain) as run:
+        state = run.state_dict()
+    with trainhooks.wrap(wrapped, resume=state):
+        assert wrapped.module.kept.tolist() == 2.0
+
+
+# Snapshots
+
+
+class OnGPU(torch.Tensor):  # type: ignore[misc]
+    """A tensor that says it is on a device, and tells when it is copied to the host."""
+
+    copied = 0
+
+    @property
+    def device(self) -> Any:
+        return torch.device("cuda", 0)
+
+    def numpy(self, *, force: bool = False) -> Any:
+        OnGPU.copied += 1
+        return super().numpy(force=force).copy()
+
+
+class Moved(nn.Module):  # type: ignore[misc]
+    def __init__(self, *values: float) -> None:
+        super().__init__()
+        self.register_buffer("there", torch.tensor(values).as_subclass(OnGPU))
+        self.register_buffer("here", torch.tensor(values))
+
+
+def test_a_snapshot_leaves_on_the_device_what_is_there_and_training_on_does_not_change_it() -> None:
+    model, copied = Moved(1.0, 2.0), OnGPU.copied
+    with trainhooks.wrap(model) as run:
+        snapshot = run.trainable.state_snapshot()["model"]
+        model.there.zero_()
+        model.here.zero_()
+        assert (type(snapshot["there"]), type(snapshot["here"]), OnGPU.copied) == (OnDevice, np.ndarray, copied)
+        assert (np.asarray(snapshot["there"]).tolist(), snapshot["here"].tolist()) == ([1, 2], [1, 2])
+
+
+def test_a_snapshot_can_be_gone_on_from_as_it_is() -> None:
+    model = Moved(1.0, 2.0)
+    with trainhooks.wrap(model) as run:
+        snapshot = run.trainable.state_snapshot()
+        model.here.zero_()
+        model.there.zero_()
+        run.trainable.load_state_dict(snapshot)
+    assert (model.here.tolist(), np.asarray(model.there.numpy()).tolist()) == ([1, 2], [1, 2])
+
+
+def test_a_state_is_owned_and_of_tied_weights_it_holds_one_copy() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    model[1].weight = model[0].weight
+    with trainhooks.wrap(model) as run:
+        weights = run.state_dict()["trainable"]["model"]
+        before = weights["0.weight"].tolist()
+        with torch.no_grad():
+            model[0].weight.zero_()
+    assert weights["0.weight"] is weights["1.weight"]
+    assert weights["0.weight"].tolist() == before
+
+
+def test_a_state_copies_weights_on_the_host_once() -> None:
+    model = nn.Linear(1000, 1000)
+    with trainhooks.wrap(model) as run:
+        tracemalloc.start()
+        state = run.trainable.state_dict()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert state["model"]["weight"].nbytes <= peak < 1.1 * state["model"]["weight"].nbytes
+
+
+def test_a_tensor_that_no_array_can_hold_is_refused() -> None:
+    model = Keeper(1, 1)
+    model.kept = torch.eye(2).to_sparse_csr()
+    with trainhooks.wrap(model) as run, pytest.raises(WeightsError, match=r"holds a torch\.sparse_csr, which no file"):
+        run.state_dict()
+
+
+class Versioned(nn.Linear):  # type: ignore[misc]
+    _version = 3
+    found: Any = None
+
+    def _load_from_state_dict(self, state: Any, prefix: str, metadata: Any, *rest: Any) -> None:
+        self.found = metadata.get("version")
+        super()._load_from_state_dict(state, prefix, metadata, *rest)
+
+
+def test_a_module_is_told_its_version_as_by_torch() -> None:
+    model = Versioned(1, 1)
+    with trainhooks.wrap(model) as run:
+        run.trainable.load_state_dict(run.trainable.state_dict())
+    assert model.found == 3

@@ -15,8 +15,9 @@ native signal                our event           what differs
 ``Optimizer.step`` pre-hook  (none)              where ``GradientClipping`` clips, just before each real update
 ``GradScaler`` skips a step  (none)              a fused optimizer's hook fires all the same: its ``found_inf`` is
                                                  read then, for which the host waits for a GPU once a step
-``LRScheduler.step``         (none)              it and ``run.lr = ...`` write the same number: the later wins, and
-                                                 a warning says so once
+``LRScheduler.step``         (none)              its calls stay the user's; given as ``lr_scheduler=``, its state is
+                                                 kept with the run's. It and ``run.lr = ...`` write the same number:
+                                                 the later wins, and a warning says so once
 ``model.train(), .eval()``   (none)              the mode stays the user's business: no verb of a run touches it
 ============================ =================== ==================================================================
 
@@ -26,6 +27,7 @@ AveragedModel put into them, so that those of a wrapped model fit the plain one.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -36,6 +38,7 @@ from ._trainable import TorchTrainable
 
 if TYPE_CHECKING:
     import torch
+    from torch.optim.lr_scheduler import LRScheduler
 
 __all__ = ["TorchTrainable", "plugin", "wrap"]
 
@@ -45,7 +48,11 @@ def wrap(
     optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None = None,
     callbacks: Iterable[trainhooks.Callback] = (),
     min_epochs: int = 0,
-    resume: Mapping[str, Any] | None = None,
+    resume: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    *,
+    lr_scheduler: LRScheduler | Sequence[LRScheduler] | None = None,
+    scaler: torch.amp.GradScaler | Sequence[torch.amp.GradScaler] | None = None,
+    resume_stopped: bool = False,
 ) -> trainhooks.LoopRun:
     """Callbacks around a PyTorch module whose training loop is one's own.
 
@@ -53,14 +60,29 @@ def wrap(
         model: the module; compiled or wrapped for several devices as well.
         optimizer: one or, as for a GAN, several, whose parameter groups then follow one another; without one there
             is no ``run.lr`` and no ``optimizer_step``.
-        callbacks, min_epochs, resume: as for ``trainhooks.wrap``.
+        callbacks, min_epochs, resume, resume_stopped: as for ``trainhooks.wrap``.
+        lr_scheduler: one ``torch.optim.lr_scheduler`` or several, whose ``step()`` stays the loop's business; the state
+            of the run holds theirs. Of a lambda it keeps what ``LambdaLR.state_dict()`` does: a function, nothing.
+        scaler: the ``torch.amp.GradScaler``, or several, for the same reason.
+
+    What the state of a run holds is the module's ``state_dict()``, that of each optimizer, scheduler and scaler, the
+    gradients that no step has used yet, and the random generators, global and of the loader. Settings come back with
+    it, as PyTorch's own ``load_state_dict`` has it: a scheduler's ``gamma`` is that of the state. Not in it are buffers
+    with ``persistent=False``, and what is inside the workers of a loader with ``persistent_workers=True``,
+    or of torchdata's ``StatefulDataLoader``: what those draw at random comes out otherwise.
 
     Raises:
-        TypeError: ``model`` is no module, or ``optimizer`` no optimizer.
+        TypeError: ``model`` is no module, or ``optimizer`` no optimizer, and so on.
+        ValueError: an ``lr_scheduler`` is of an optimizer that was not given.
+        WeightsError: what is resumed does not fit: another model, other optimizers, parameters in another order, other
+            schedulers; nothing was written.
         FrameworkNotInstalledError: there is no PyTorch.
     """
-    options = trainhooks.WrapOptions(tuple(callbacks), optimizer, min_epochs, resume)
-    return options.loop(TorchTrainable(model, optimizer))
+    options = trainhooks.WrapOptions(tuple(callbacks), optimizer, min_epochs, resume, resume_stopped=resume_stopped)
+    return options.loop(TorchTrainable(model, optimizer, lr_scheduler=lr_scheduler, scaler=scaler))
+
+
+_EXTRA = ("lr_scheduler", "scaler")
 
 
 class _Plugin:
@@ -73,8 +95,8 @@ class _Plugin:
         torch = sys.modules.get("torch")
         if torch is None or not isinstance(target, torch.nn.Module):
             return None
-        options.check_extra(type(target).__name__)
-        return options.loop(TorchTrainable(target, options.optimizer))
+        options.check_extra(type(target).__name__, _EXTRA)
+        return options.loop(TorchTrainable(target, options.optimizer, **options.extra))
 
 
 plugin = _Plugin()

@@ -2,126 +2,150 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
-import numpy as np
+import trainhooks
 
-from trainhooks import errors
+from ._fits import check_fit, classes_of, parameters_in, schedulers_like
+from ._given import unwrapped_optimizer
+from ._gradients import parameters_of, pending, put_back
+from ._tree import like, pack, unpack
+from ._weights import import_torch, names_of, to_numpy
 
-from ._weights import check, import_torch, plain_names, tensors_of, to_numpy, to_torch
+
+@dataclass(frozen=True)
+class Parts:
+    """What is trained, and what trains it."""
+
+    model: Any
+    optimizers: Sequence[Any] = ()
+    schedulers: Sequence[Any] = ()
+    scalers: Sequence[Any] = ()
 
 
-def state_of(model: dict[str, Any], optimizers: Sequence[Any]) -> dict[str, Any]:
-    """The module's ``state_dict()`` and the optimizers'."""
+@dataclass
+class _Leaves:
+    """Makes an array of each tensor: at once, or (of one that is on a device) when somebody asks."""
+
+    later: bool
+    made: dict[Any, tuple[Any, Any]] = field(default_factory=dict)
+
+    def __call__(self, tensor: Any) -> Any:
+        if not self.later or tensor.device.type == "cpu":
+            return to_numpy(tensor.detach())
+        clone = tensor.detach().clone()
+        dtype = to_numpy(import_torch().empty(0, dtype=tensor.dtype)).dtype
+        return trainhooks.OnDevice(lambda: _read(clone), tensor.shape, dtype)
+
+    def once(self, tensor: Any) -> Any:
+        """As a call, and of weights that are tied one array."""
+        if not tensor.data_ptr():  # nothing is in it, or it is a wrapper's and says nothing of where its values are
+            return self(tensor)
+        memory = (tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride(), tensor.is_conj())
+        if memory not in self.made:
+            self.made[memory] = (tensor, self(tensor))  # kept, for another must not get its memory meanwhile
+        return self.made[memory][1]
+
+
+def _read(clone: Any) -> Any:
+    if clone.is_cuda:  # a writing thread has a stream of its own, which does not wait for the one that clones
+        import_torch().cuda.synchronize(clone.device)
+    return to_numpy(clone)
+
+
+def state_of(parts: Parts, model: Mapping[str, Any], later: bool = False) -> dict[str, Any]:
+    """What ``load_state`` takes.
+
+    Args:
+        parts: what the state is of.
+        model: the module's ``state_dict()``.
+        later: whether tensors that are on a device are copied there, and come as ``OnDevice``.
+    """
+    leaf = _Leaves(later)
+    optimizers = [unwrapped_optimizer(one) for one in parts.optimizers]
     return {
-        "model": {name: _plain(model[key], f"the model's {key!r}") for name, key in _names(model).items()},
-        "classes": _classes(optimizers),
-        "optimizers": [_plain(_unwrapped(one).state_dict(), type(one).__name__) for one in optimizers],
+        "model": {name: pack(model[key], f"the model's {key!r}", leaf.once) for name, key in names_of(model).items()},
+        "classes": classes_of(optimizers),
+        "parameters": parameters_in(optimizers, parts.model),
+        "optimizers": [pack(one.state_dict(), type(one).__name__, leaf) for one in optimizers],
+        "gradients": [pack(pending(one), f"a gradient of {type(one).__name__}", leaf) for one in optimizers],
+        "schedulers": schedulers_like(parts.schedulers, optimizers),
+        "scheduler_states": [
+            pack(_without_functions(one.state_dict()), type(one).__name__, leaf) for one in parts.schedulers
+        ],
+        "scalers": [pack(one.state_dict(), type(one).__name__, leaf) for one in parts.scalers],
     }
 
 
-def load_state(model: Any, own: dict[str, Any], optimizers: Sequence[Any], state: Mapping[str, Any]) -> None:
+def load_state(parts: Parts, own: dict[str, Any], state: Mapping[str, Any]) -> None:
     """Take back what ``state_of`` gave; what does not fit is refused before anything is written.
 
     Args:
-        model: the module.
-        own: its ``state_dict()`` now.
-        optimizers: as they were given when the state was taken.
+        parts: as they were given when the state was taken.
+        own: the module's ``state_dict()`` now, which is changed.
         state: what ``state_of`` gave.
+
+    Raises:
+        WeightsError: it says what does not fit.
     """
-    who = "load_state_dict()"
-    names = _names(own)
-    given = {names.get(name, name): _torch(value, None, name) for name, value in state["model"].items()}
-    check(who, tensors_of(own), tensors_of(given))
-    if len(state["optimizers"]) != len(optimizers):
-        raise errors.WeightsError(
-            f"{who}: the state is of {len(state['optimizers'])} optimizers, and there are {len(optimizers)}. "
-            "Nothing was written."
-        )
-    if state["classes"] != _classes(optimizers):
-        raise errors.WeightsError(
-            f"{who}: the state is of {errors.listing(state['classes'])}, and there is "
-            f"{errors.listing(_classes(optimizers))}. Nothing was written."
-        )
-    both = list(zip(map(_unwrapped, optimizers), state["optimizers"], strict=True))
-    for optimizer, saved in both:
-        sizes, now = _sizes(saved["param_groups"]), _sizes(optimizer.param_groups)
-        if sizes != now:
-            raise errors.WeightsError(
-                f"{who}: the parameter groups of {type(optimizer).__name__} hold {now} parameters, those of the state "
-                f"{sizes}. Nothing was written."
-            )
-    model.load_state_dict(given)
-    for optimizer, saved in both:
-        optimizer.load_state_dict(_optimizer_state(optimizer, saved))
+    optimizers = [unwrapped_optimizer(one) for one in parts.optimizers]
+    model = {name: unpack(value, name) for name, value in state["model"].items()}
+    kept = [unpack(saved, f"state of {type(one).__name__}") for one, saved in _both(optimizers, state["optimizers"])]
+    check_fit(parts, own, model, optimizers, kept, state)
+    for name, key in names_of(own).items():
+        own[key] = model[name]
+    parts.model.load_state_dict(own)  # with the versions of the modules, which a dictionary of ours would not have
+    for optimizer, saved, gradients in zip(optimizers, kept, state["gradients"], strict=True):
+        optimizer.load_state_dict(_of_optimizer(optimizer, saved))
+        own_parameters = parameters_of(optimizer)
+        given = [unpack(one, "a gradient") for one in gradients]
+        put_back(own_parameters, [_placed(*pair) for pair in zip(own_parameters, given, strict=True)])
+    for scheduler, one in zip(parts.schedulers, state["scheduler_states"], strict=True):
+        scheduler.load_state_dict(like(scheduler.state_dict(), unpack(one, type(scheduler).__name__)))
+    for scaler, one in zip(parts.scalers, state["scalers"], strict=True):
+        scaler.load_state_dict(unpack(one, type(scaler).__name__))
 
 
-def _names(state: Mapping[str, Any]) -> dict[str, str]:
-    """For the name of each entry its key: what wrappers put into the keys of weights is taken off."""
-    plain = plain_names(state)
-    return plain | {key: key for key in state.keys() - set(plain.values())}
+def _both(optimizers: Sequence[Any], saved: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    return zip(optimizers, saved, strict=False)  # whether they are as many is looked at with all else
 
 
-def _optimizer_state(optimizer: Any, saved: Mapping[str, Any]) -> dict[str, Any]:
-    """As the optimizer's own ``load_state_dict`` takes it: numbered parameters, tensors, tuples where it has tuples."""
+def _of_optimizer(optimizer: Any, saved: Mapping[str, Any]) -> dict[str, Any]:
+    """The state in the form of what it replaces: settings that are tensors, and the memory order of the parameters."""
     groups = [
-        {name: _like(own.get(name), value, name) for name, value in group.items()}
+        {name: one if name in ("params", "param_names") else like(own.get(name), one) for name, one in group.items()}
         for own, group in zip(optimizer.param_groups, saved["param_groups"], strict=True)
     ]
-    state = {int(number): _torch(one, None, f"state of parameter {number}") for number, one in saved["state"].items()}
+    numbers = [number for group in saved["param_groups"] for number in group["params"]]
+    parameters = dict(zip(numbers, parameters_of(optimizer), strict=True))
+    state = {
+        number: {name: _placed(parameters[number], one) for name, one in entry.items()}
+        if number in parameters and isinstance(entry, dict)
+        else entry
+        for number, entry in saved["state"].items()
+    }
     return {**saved, "state": state, "param_groups": groups}
 
 
-def _classes(optimizers: Sequence[Any]) -> list[str]:
-    return [type(_unwrapped(one)).__name__ for one in optimizers]
-
-
-def _sizes(groups: Sequence[Mapping[str, Any]]) -> list[int]:
-    return [len(group["params"]) for group in groups]
-
-
-def _unwrapped(optimizer: Any) -> Any:
-    """A wrapper such as accelerate's hands on to the optimizer inside."""
-    base = import_torch().optim.Optimizer
-    inner = getattr(optimizer, "optimizer", None)
-    return inner if isinstance(inner, base) and not hasattr(optimizer, "_optimizer_step_post_hooks") else optimizer
-
-
-def _plain(value: Any, what: str) -> Any:
-    if isinstance(value, import_torch().Tensor):
-        return to_numpy(value.detach())
-    if value is None or isinstance(value, (bool, int, float, str)):
+def _placed(parameter: Any, value: Any) -> Any:
+    """``value`` in the memory order of ``parameter``: a fused step walks through both as they lie."""
+    torch = import_torch()
+    if not isinstance(value, torch.Tensor) or value.layout is not torch.strided or value.shape != parameter.shape:
         return value
-    if isinstance(value, Mapping):
-        return {key: _plain(one, what) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one, what) for one in value]
-    if isinstance(value, (np.ndarray, np.generic)):
-        return np.array(value)
-    raise errors.WeightsError(
-        f"run.state_dict(): {what} holds a {type(value).__name__}, which no file keeps without pickle. "
-        "Keep numbers, strings, lists, dictionaries and tensors in it."
-    )
+    if value.stride() == parameter.stride():
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype, device=value.device, requires_grad=False).copy_(value)
 
 
-def _torch(value: Any, own: Any, what: str) -> Any:
-    """A saved value as torch has it; what was a tuple is one again where ``own``, the value now, is."""
-    if isinstance(value, np.ndarray):
-        return to_torch("load_state_dict()", what, value)
-    if isinstance(value, Mapping):
-        inner = own if isinstance(own, Mapping) else {}
-        return {key: _torch(one, inner.get(key), what) for key, one in value.items()}
-    if isinstance(value, list):
-        made = [_torch(one, None, what) for one in value]
-        return tuple(made) if isinstance(own, tuple) else made
-    return value
+def _without_functions(value: Any) -> Any:
+    """A scheduler's state without its functions: they are code, and whoever makes it again gives them again."""
+    if type(value) is dict:
+        kept = {key: one for key, one in value.items() if not isinstance(one, _FUNCTIONS)}
+        return {key: _without_functions(one) for key, one in kept.items()}
+    return [_without_functions(one) for one in value] if type(value) is list else value
 
 
-def _like(own: Any, value: Any, what: str) -> Any:
-    """A saved setting in the form of the one it takes the place of: a learning rate that is a tensor stays one."""
-    made = _torch(value, own, what)
-    tensor = import_torch().Tensor
-    if isinstance(made, tensor) and not isinstance(own, tensor):
-        return made.item()
-    return made
+_FUNCTIONS = (FunctionType, MethodType, BuiltinFunctionType)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +13,14 @@ from trainhooks import errors
 
 from ._averaging import update_average
 from ._clipping import clip_before_updates
+from ._given import class_hint, optimizers_in, scalers_in, schedulers_in
+from ._gradients import spend
 from ._graph import embeddings_of, graph_of
 from ._profiling import profile
+from ._random import Generators
 from ._saving import FORMATS, save
-from ._state import load_state, state_of
+from ._state import Parts, load_state, state_of
+from ._tree import pack, unpack
 from ._weights import Array, check, import_torch, plain_names, tensors_of, to_numpy, to_torch
 
 if TYPE_CHECKING:
@@ -36,12 +39,16 @@ class TorchTrainable(trainhooks.Trainable):
     framework = "torch"
     formats = FORMATS
 
-    def __init__(self, model: torch.nn.Module, optimizer: Any = None) -> None:
+    def __init__(
+        self, model: torch.nn.Module, optimizer: Any = None, *, lr_scheduler: Any = None, scaler: Any = None
+    ) -> None:
         nn = import_torch().nn
         if not isinstance(model, nn.Module):
-            raise TypeError(f"wrap({model!r}): a torch.nn.Module is needed.{_class_hint(model)}")
+            raise TypeError(f"wrap({model!r}): a torch.nn.Module is needed.{class_hint(model)}")
         self.model, self.optimizer = model, optimizer
-        self._optimizers = _optimizers(optimizer)
+        self._optimizers = optimizers_in(optimizer)
+        self._parts = Parts(model, self._optimizers, schedulers_in(lr_scheduler, self._optimizers), scalers_in(scaler))
+        self._generators = Generators()
         self._warned = False
 
     def missing(self, need: str) -> str | None:
@@ -70,7 +77,7 @@ class TorchTrainable(trainhooks.Trainable):
         groups = self._groups()
         if len(lrs) != len(groups):
             raise ValueError(f"run.lrs = {list(lrs)!r}: the parameter groups are {len(groups)}, the values {len(lrs)}")
-        if not self._warned and any("initial_lr" in group for group in groups):
+        if not self._warned and (self._parts.schedulers or any("initial_lr" in group for group in groups)):
             self._warned = True
             warn(_SCHEDULED, stacklevel=4)  # where a hook says run.lr = ...
         for group, lr in zip(groups, lrs, strict=True):
@@ -108,10 +115,27 @@ class TorchTrainable(trainhooks.Trainable):
         self.model.load_state_dict(state)
 
     def state_dict(self) -> dict[str, Any]:
-        return state_of(self._state("run.state_dict()"), self._optimizers)
+        return state_of(self._parts, self._state("run.state_dict()"))
+
+    def state_snapshot(self) -> dict[str, Any]:
+        return state_of(self._parts, self._state("run.state_dict()"), later=True)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        load_state(self.model, self._state("load_state_dict()"), self._optimizers, state)
+        load_state(self._parts, self._state("load_state_dict()"), state)
+
+    def random_state(self, loader: Any = None) -> dict[str, Any]:
+        return self._generators.state(loader)
+
+    def load_random_state(self, state: Mapping[str, Any], loader: Any = None, *, new_only: bool = False) -> None:
+        self._generators.load(state, loader, new_only)
+
+    def loader_state(self, loader: Any, *, inside: bool = True) -> Any:
+        if not inside and isinstance(loader, import_torch().utils.data.DataLoader):
+            return None  # torchdata's: a state of its own would have the next pass go on in the last one
+        return pack(loader.state_dict(), f"the {type(loader).__name__}", to_numpy)
+
+    def load_loader_state(self, loader: Any, state: Any) -> None:
+        loader.load_state_dict(unpack(state, f"state of the {type(loader).__name__}"))
 
     def _state(self, who: str) -> dict[str, Any]:
         state: dict[str, Any] = self.model.state_dict()
@@ -127,6 +151,7 @@ class TorchTrainable(trainhooks.Trainable):
         self._need("optimizer_step")
 
         def stepped(optimizer: Any, args: object, kwargs: object) -> None:
+            spend(optimizer)
             found_inf = getattr(optimizer, "found_inf", None)  # GradScaler sets it for the length of a fused step
             if found_inf is None or not found_inf.item():
                 call()
@@ -166,32 +191,9 @@ class TorchTrainable(trainhooks.Trainable):
 
 
 _SCHEDULED = (
-    "run.lr was set, and a torch.optim.lr_scheduler also sets it (a parameter group has 'initial_lr'): its next step() "
-    "may overwrite the value. Let one of the two own the learning rate: leave out the scheduler, or the callback."
+    "run.lr was set, and a torch.optim.lr_scheduler also sets it: its next step() may overwrite the value. "
+    "Let one of the two own the learning rate: leave out the scheduler, or the callback."
 )
-
-
-def _class_hint(value: object) -> str:
-    return f" It is a class: make one, as {value.__name__}(...)." if isinstance(value, type) else ""
-
-
-def _optimizers(given: Any) -> tuple[Any, ...]:
-    """The optimizers in what a user gave as ``optimizer``."""
-    if given is None:
-        return ()
-    optimizers = tuple(given) if isinstance(given, (list, tuple)) else (given,)
-    for one in optimizers:
-        if not isinstance(one, import_torch().optim.Optimizer):
-            hint = _class_hint(one)
-            if isinstance(getattr(one, "optimizer", None), import_torch().optim.Optimizer):
-                hint = " It has one inside: give that, as optimizer=scheduler.optimizer."
-            raise TypeError(
-                f"wrap(optimizer=...): {reprlib.repr(one)} is no torch.optim.Optimizer.{hint} "
-                "Give the optimizer whose step() the loop calls, or a list of them."
-            )
-    if len({id(one) for one in optimizers}) != len(optimizers) or not optimizers:
-        raise ValueError(f"wrap(optimizer={given!r}): one or more optimizers, each once")
-    return optimizers
 
 
 def _post_hook(optimizer: Any, hook: Callable[..., None]) -> Any:

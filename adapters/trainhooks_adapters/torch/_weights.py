@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -46,9 +46,13 @@ def tensors_of(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plain_names(state: Mapping[str, Any]) -> dict[str, str]:
-    """For the name of each weight its key in ``state``: what wrappers put into it is taken off, save where two keys
-    would have one name."""
-    plain = {key: _plain(key) for key in tensors_of(state)}
+    """For the name of each weight its key in ``state``."""
+    return names_of(tensors_of(state))
+
+
+def names_of(keys: Iterable[str]) -> dict[str, str]:
+    """For the name of each key the key: what wrappers put into it is taken off, save where two would have one name."""
+    plain = {key: _plain(key) for key in keys}
     count = Counter(plain.values())
     return {name if count[name] == 1 else key: key for key, name in plain.items()}
 
@@ -63,7 +67,8 @@ def _plain(key: str) -> str:
 def to_numpy(tensor: Any) -> Array:
     """A copy on the host; ml_dtypes or float32 for what numpy lacks."""
     try:
-        return np.array(tensor.numpy(force=True))  # on the CPU it would be the live memory
+        array: Array = tensor.numpy(force=True)
+        return np.array(array) if tensor.device.type == "cpu" else array  # on the CPU it is the live memory
     except TypeError:
         kind = getattr(_ml_dtypes(), str(tensor.dtype).removeprefix("torch."), None)
     if kind is None:
