@@ -16,6 +16,9 @@
 |                          |                             | it is used next. On TensorFlow what data raises arrives as |
 |                          |                             | another exception                                          |
 
+A run that goes on begins at an epoch, inside one never; what the order of the data is drawn from on each backend, and
+so whether it goes on as well, is told in ``_random``.
+
 Keras looks for a stop after a batch and after an epoch's end: after one that is asked for in ``train_begin``,
 ``epoch_begin`` or ``train_batch_begin`` it still trains one batch. After a pause it validates on; those events are
 dropped. ``evaluate`` and ``predict`` go on to their end. Per-batch values, the optimizer's own steps and ending an
@@ -26,6 +29,7 @@ batches: on TensorFlow exactly, elsewhere from the optimizer's updates.
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -64,15 +68,20 @@ def _bridge_class(hooks: frozenset[str]) -> type[Any]:
 
 
 def bridge(
-    callbacks: Iterable[trainhooks.Callback], *, min_epochs: int = 0, resume: Mapping[str, Any] | None = None
+    callbacks: Iterable[trainhooks.Callback],
+    *,
+    min_epochs: int = 0,
+    resume: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    resume_stopped: bool = False,
 ) -> Any:
     """A native Keras callback that carries ``callbacks``, for ``model.fit(callbacks=[...])``; good for many fits.
 
     Args:
         callbacks: attached in this order at the beginning of each ``fit``, ``evaluate`` or ``predict``.
         min_epochs: a decision to stop before so many finished epochs is held until then.
-        resume: what ``run.state_dict()`` gave between two epochs: the first ``fit`` goes on from it; give it the
-            ``initial_epoch`` that goes with it. (Where a ``BackupAndRestore`` has a state, ``fit`` is told.)
+        resume: what ``run.state_dict()`` gave, the path of a checkpoint, or a folder of checkpoints, of which the
+            newest good one is taken: the first ``fit`` goes on from it, and is told at which epoch to begin.
+        resume_stopped: whether a run that had stopped goes on; without it no epoch is trained.
 
     Raises:
         RegistrationError: a callback cannot be registered.
@@ -89,7 +98,7 @@ def bridge(
     hooks = frozenset(listened.intersection(BATCH_HOOKS))
     hooks |= {hook.replace("_end", "_begin") for hook in hooks}  # an end needs its begin, which costs Keras little
     made = _bridge_class(hooks)()
-    made.prepare(callbacks, min_epochs, resume)
+    made.prepare(callbacks, min_epochs, trainhooks.WrapOptions(resume=resume).state(), resume_stopped)
     return made
 
 
@@ -98,26 +107,27 @@ def wrap(
     *,
     callbacks: Iterable[trainhooks.Callback] = (),
     min_epochs: int = 0,
-    resume: Mapping[str, Any] | None = None,
+    resume: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    resume_stopped: bool = False,
 ) -> WrappedModel:
     """The model with ``callbacks`` carried by its ``fit``, ``evaluate`` and ``predict``.
 
     Args:
         model: a Keras model.
-        callbacks, min_epochs: as for ``bridge``.
-        resume: what ``run.state_dict()`` gave between two epochs; the first ``fit`` begins at the epoch after it.
+        callbacks, min_epochs, resume_stopped: as for ``bridge``.
+        resume: as for ``bridge``; the first ``fit`` begins at the epoch that follows, unless it is given an
+            ``initial_epoch``.
 
     In each event Keras's own callbacks come first, then these, then ``History``.
 
     Raises:
         RegistrationError: a callback cannot be registered, or needs what the model lacks.
     """
-    made = bridge(callbacks, min_epochs=min_epochs, resume=resume)
+    made = bridge(callbacks, min_epochs=min_epochs, resume=resume, resume_stopped=resume_stopped)
     if getattr(model, "optimizer", None) is not None:  # one that is not compiled yet is asked when it is fitted
         made.set_model(model)
         made.new_driver()
-    if resume is not None:
-        made.progress_of(resume)  # refuses what is no state
+    made.check_state()
     return WrappedModel(model, made)
 
 
@@ -138,7 +148,13 @@ class Plugin:
             raise TypeError(
                 "wrap(a Keras model, optimizer=...): its optimizer is given to model.compile(optimizer=...)"
             )
-        return wrap(target, callbacks=options.callbacks, min_epochs=options.min_epochs, resume=options.resume)
+        return wrap(
+            target,
+            callbacks=options.callbacks,
+            min_epochs=options.min_epochs,
+            resume=options.resume,
+            resume_stopped=options.resume_stopped,
+        )
 
 
 plugin = Plugin()

@@ -14,8 +14,9 @@ from trainhooks import errors
 from ._averaging import lacks_average, optimizer_average, update_average
 from ._graph import embeddings_of, graph_of
 from ._profiling import profile
+from ._random import load_random_state, random_state
 from ._saving import FORMATS, save
-from ._state import load_state, state_of
+from ._state import load_state, snapshot_of, state_of
 
 BATCH_HOOKS: Final = tuple(
     f"on_{kind}_batch_{edge}" for kind in ("train", "test", "predict") for edge in ("begin", "end")
@@ -30,13 +31,14 @@ class KerasTrainable(trainhooks.Trainable):
     Args:
         get_model: gives the model.
         hooks: the native batch hooks that are subscribed to.
+        data: what ``fit`` trains on, where that is known: its own random generators are kept too.
     """
 
     framework = "keras"
     formats = FORMATS
 
-    def __init__(self, get_model: Callable[[], Any], hooks: frozenset[str]) -> None:
-        self._get_model, self._hooks = get_model, hooks
+    def __init__(self, get_model: Callable[[], Any], hooks: frozenset[str], data: Any = None) -> None:
+        self._get_model, self._hooks, self._data = get_model, hooks, data
 
     @property
     def model(self) -> Any:
@@ -53,6 +55,8 @@ class KerasTrainable(trainhooks.Trainable):
             )
         if need == "end_epoch":
             return "Keras's fit cannot end an epoch's batches; give it steps_per_epoch, or stop."
+        if need == "mid_epoch":
+            return "Keras's fit begins at an epoch, never inside one."
         if need == "batch_logs":
             return "Keras shows running means only: use logs."
         if need == "gradients":
@@ -133,6 +137,15 @@ class KerasTrainable(trainhooks.Trainable):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         load_state(self.model, state)
+
+    def state_snapshot(self) -> dict[str, Any]:
+        return snapshot_of(self.model)
+
+    def random_state(self, loader: Any = None) -> dict[str, Any]:
+        return random_state(self._data if loader is None else loader)
+
+    def load_random_state(self, state: Mapping[str, Any], loader: Any = None, *, new_only: bool = False) -> None:
+        load_random_state(state, self._data if loader is None else loader)
 
     def update_average(self, average: Any, decay: float) -> Any:
         return self.snapshot() if average is None else update_average(self.model, average, decay)

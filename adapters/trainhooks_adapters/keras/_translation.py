@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
@@ -24,15 +25,26 @@ class Translation:
     hooks: frozenset[str]
 
     def prepare(
-        self, callbacks: Iterable[trainhooks.Callback], min_epochs: int, resume: Mapping[str, Any] | None
+        self,
+        callbacks: Iterable[trainhooks.Callback],
+        min_epochs: int,
+        resume: Mapping[str, Any] | None,
+        resume_stopped: bool,
     ) -> None:
-        self.callbacks, self.min_epochs, self.resume = tuple(callbacks), min_epochs, resume
+        self.callbacks, self.min_epochs = tuple(callbacks), min_epochs
+        self.resume, self.resume_stopped = resume, resume_stopped
+        self.initial_epoch: int | None = None
+        """What ``fit`` was given, where that is known: beside ``resume`` it counts."""
+        self.data: Any = None
+        """What ``fit`` trains on, where that is known."""
         self.driver: trainhooks.Driver | None = None
         self.run: trainhooks.Run | None = None
         self.native: Any = None
         self._done = self._ended = self._updates = 0
         self._acting = False
         self._thread = 0
+        self._told: Any = None
+        """The model whose ``fit`` was told where to begin, until it has begun there."""
 
     def set_model(self, model: Any) -> None:
         if not self._acting:  # Keras does this before each fit, evaluate and predict
@@ -42,14 +54,15 @@ class Translation:
 
     def new_driver(self) -> trainhooks.Driver:
         """A driver for the next run; refuses what the model lacks."""
-        trainable = KerasTrainable(lambda: self.model, self.hooks)
+        trainable = KerasTrainable(lambda: self.model, self.hooks, self.data)
         return trainhooks.Driver(trainable, self.callbacks, min_epochs=self.min_epochs)
 
-    def progress_of(self, state: Mapping[str, Any]) -> Any:
-        """Where a saved state is, before the model has been built that could take it back."""
-        driver = trainhooks.Driver(min_epochs=self.min_epochs)
-        driver.load_state_dict(state)
-        return driver.progress
+    def check_state(self) -> None:
+        """Refuse what is no state, before the model has been built that could take it back."""
+        if self.resume is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what there is to say is said when fit begins
+                trainhooks.Driver().load_state_dict(self.resume)
 
     def over(self, error: BaseException | None = None) -> None:
         """The run is over, in ``error`` or well; a second time does nothing."""
@@ -132,7 +145,7 @@ class Translation:
                 self.driver = self.new_driver()
                 self.run = self.driver.run
                 if self.resume is not None:
-                    self.driver.load_state_dict(self.resume)
+                    self.driver.load_state_dict(self.resume, resume_stopped=self.resume_stopped)
                 self.driver.setup(ask=act == self._begin_training)
             act(self.driver)
         except BaseException as error:  # raised on: Keras will tell nobody of it
@@ -156,16 +169,32 @@ class Translation:
         progress = driver.progress
         progress.max_epochs = self.params.get("epochs")
         progress.steps_per_epoch = self.params.get("steps")
-        if progress.resumed and self.resume is None:  # a callback kept the state: fit was told of no epoch
-            # fit looks at this after the callbacks' on_train_begin (keras 3.15: "can be set by callbacks")
-            self.native._initial_epoch = (progress.max_epochs or 0) if progress.should_stop else progress.epochs_done
+        if progress.resumed:
+            first = progress.epochs_done
+            if self.resume is not None and self.initial_epoch is not None:
+                first = self.initial_epoch
+            self._begin_at(first, progress)
         self.resume = None  # the first fit goes on from it; the next is a new run
         driver.open("train")
 
+    def _begin_at(self, first: int, progress: Any) -> None:
+        """Tell ``fit``, which has asked for ``initial_epoch`` before anybody knew better."""
+        epochs = progress.max_epochs or 0
+        if progress.should_stop:  # a stopped run stays stopped: no epoch is left
+            first = max(first, epochs)
+        elif first >= epochs:
+            warnings.warn(
+                f"fit(epochs={epochs}): the run that goes on has {first} epochs behind it, so that none is left to "
+                "train. Ask for more, or begin anew without its state.",
+                stacklevel=2,
+            )
+        # fit looks at this after the callbacks' on_train_begin (keras 3.15: "can be set by callbacks")
+        self.native._initial_epoch, self._told = first, self.native
+
     def _forget_epoch(self) -> None:
         """A later fit of the model must not begin where this one did."""
-        if getattr(self.native, "_initial_epoch", None) is not None:
-            self.native._initial_epoch = None
+        if self._told is not None:
+            self._told._initial_epoch, self._told = None, None
 
     def _begin_epoch(self, driver: trainhooks.Driver, epoch: int) -> None:
         self._forget_epoch()

@@ -27,12 +27,11 @@ class WrappedModel:
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """``model.fit`` with the callbacks; exception and teardown are certain."""
         named = _by_name(self._model, "fit", args, kwargs)
-        if self._bridge.resume is not None:
-            progress = self._bridge.progress_of(self._bridge.resume)
-            first = named.setdefault("initial_epoch", progress.epochs_done)
-            if progress.should_stop:  # a stopped run stays stopped: no epoch is left
-                named["initial_epoch"] = max(first, named.get("epochs", 1))
-        return self._carry("fit", named)
+        self._bridge.initial_epoch, self._bridge.data = named.get("initial_epoch"), named.get("x")
+        try:
+            return self._carry("fit", named)
+        finally:
+            self._bridge.initial_epoch = self._bridge.data = None
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """``model.evaluate`` with the callbacks."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from tiny import build, fit, plain
@@ -13,7 +14,7 @@ import trainhooks
 from trainhooks.callbacks.early_stopping import EarlyStopping
 from trainhooks.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
 from trainhooks.errors import LoopError
-from trainhooks.testing import Do, StopAt, Trace, play
+from trainhooks.testing import Do, RaiseAt, StopAt, Trace, play
 
 FLAT = [{"loss": 1.0}] * 9
 
@@ -65,17 +66,43 @@ def test_a_stopped_run_stays_stopped_and_trains_nothing() -> None:
     stopped = play(FLAT, [EarlyStopping("loss", patience=1)])
     model, trace = plain(), Trace()
     wrapped = trainhooks.wrap(model, callbacks=[trace], resume=stopped.state_dict())
-    fit(wrapped, epochs=9)
+    with pytest.warns(UserWarning, match="It stays stopped; resume_stopped=True has it go on"):
+        fit(wrapped, epochs=9)
     assert trace.outline() == "setup train[] teardown"
     run = wrapped.run
     assert (run.outcome, run.stop_reason, run.epochs_done, run.max_epochs) == ("stopped", stopped.stop_reason, 2, 9)
     assert model.get_weights()[0].tolist() == [[0], [0]]
 
 
-def test_a_run_with_no_epoch_left_is_completed() -> None:
+def test_a_stopped_run_stays_stopped_under_a_bare_bridge_too() -> None:
+    model, trace = plain(), Trace()
+    made = bridge([trace], resume=play(FLAT, [EarlyStopping("loss", patience=1)]).state_dict())
+    with pytest.warns(UserWarning, match="It stays stopped"):
+        fit(model, epochs=9, callbacks=[made])
+    assert (trace.outline(), made.run.outcome, model._initial_epoch) == ("setup train[] teardown", "stopped", None)
+
+
+def test_a_stopped_run_goes_on_if_asked() -> None:
+    stopped = play(FLAT, [EarlyStopping("loss", patience=1)]).state_dict()
+    trace = Trace(batches=False)
+    wrapped = trainhooks.wrap(plain(), callbacks=[trace], resume=stopped, resume_stopped=True)
+    fit(wrapped, epochs=4)
+    assert trace.outline() == "setup train[ epoch2[] epoch3[] ] teardown"
+    trace = Trace(batches=False)
+    fit(plain(), epochs=4, callbacks=[bridge([trace], resume=stopped, resume_stopped=True)])
+    assert trace.outline() == "setup train[ epoch2[] epoch3[] ] teardown"
+
+
+@pytest.mark.parametrize("epochs", [2, 3])
+def test_a_run_with_no_epoch_left_is_completed_and_says_so(epochs: int) -> None:
     state, trace = play(FLAT[:3], []).state_dict(), Trace()
     wrapped = trainhooks.wrap(plain(), callbacks=[trace], resume=state)
-    fit(wrapped, epochs=3)
+    with pytest.warns(UserWarning, match="fit") as told:
+        fit(wrapped, epochs=epochs)
+    assert [str(one.message) for one in told] == [
+        f"fit(epochs={epochs}): the run that goes on has 3 epochs behind it, so that none is left to train. "
+        "Ask for more, or begin anew without its state."
+    ]
     assert (trace.outline(), wrapped.run.outcome) == ("setup train[] teardown", "completed")
 
 
@@ -90,13 +117,49 @@ def test_only_the_first_fit_goes_on_from_the_state_and_nothing_is_left_in_the_mo
     assert fit(model, epochs=2).epoch == [0, 1]
 
 
-def test_a_bare_bridge_goes_on_with_the_initial_epoch_that_its_user_gives() -> None:
+class Raises(keras.callbacks.Callback):
+    """A native callback that raises as training begins."""
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        raise ZeroDivisionError
+
+
+def test_nothing_is_left_in_the_model_where_a_native_callback_raises_as_training_begins() -> None:
+    state, model = play(FLAT[:2], []).state_dict(), plain()
+    with pytest.raises(ZeroDivisionError):
+        fit(trainhooks.wrap(model, resume=state), epochs=3, callbacks=[Raises()])
+    assert model._initial_epoch is None
+    made = bridge([Trace()], resume=state)
+    with pytest.raises(ZeroDivisionError):
+        fit(model, epochs=3, callbacks=[made, Raises()])
+    assert model._initial_epoch == 2  # Keras tells nobody: it is taken back as soon as the bridge is used again
+    made.set_model(build())
+    assert model._initial_epoch is None
+
+
+def test_nothing_is_left_in_the_model_where_one_of_ours_raises_as_training_begins() -> None:
+    state, model = play(FLAT[:2], []).state_dict(), plain()
+    with pytest.raises(RuntimeError, match="asked for"):
+        fit(model, epochs=3, callbacks=[bridge([RaiseAt("train_begin")], resume=state)])
+    assert model._initial_epoch is None
+
+
+def test_what_another_callback_told_fit_is_not_ours_to_take_back() -> None:
+    model = plain()
+    told = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: setattr(model, "_initial_epoch", 2))
+    made = bridge([Trace()])
+    fit(model, epochs=3, callbacks=[made, told])
+    assert (made.run.epochs_done, model._initial_epoch) == (3, 2)
+    model._initial_epoch = None
+
+
+def test_a_bare_bridge_tells_fit_where_to_begin() -> None:
     state = play(FLAT[:4], [EarlyStopping("loss", patience=5)]).state_dict()
     stopping = EarlyStopping("loss", patience=5)
     made = bridge([stopping], resume=state)
     model = still()
     model.set_weights([np.full((2, 1), 9), np.full(1, 9)])  # a loss above the 1 that was best
-    fit(model, epochs=9, initial_epoch=4, callbacks=[made])
+    fit(model, epochs=9, callbacks=[made])
     assert (made.run.epochs_done, stopping.wait, made.run.outcome) == (6, 5, "stopped")
 
 
@@ -126,10 +189,15 @@ def test_going_on_between_two_epochs_equals_never_having_stopped() -> None:
 
 def test_a_state_from_inside_an_epoch_is_refused_when_it_is_given() -> None:
     states: list[Any] = []
-    fit(trainhooks.wrap(plain(), callbacks=[Do("train_batch_end", lambda run: states.append(run.state_dict()))]))
-    with pytest.raises(LoopError) as error:
+    with pytest.warns(UserWarning, match="where nobody can go on from"):
+        fit(trainhooks.wrap(plain(), callbacks=[Do("train_batch_end", lambda run: states.append(run.state_dict()))]))
+    with pytest.raises(LoopError, match="where nobody can go on from"):
         trainhooks.wrap(plain(), resume=states[0])
-    assert str(error.value) == (
-        "load_state_dict(): the state was taken inside 'pass' of epoch 0; it can be gone on from between epochs only. "
-        "Take it in on_epoch_end, in a callback with phase='save', which comes after those that decide."
-    )
+
+
+def test_a_state_from_inside_an_epoch_of_a_plain_loop_is_refused_with_the_reason() -> None:
+    states: list[Any] = []
+    play(FLAT[:1], [Do("train_batch_end", lambda run: states.append(run.state_dict()))])
+    with pytest.raises(LoopError) as error:
+        fit(trainhooks.wrap(plain(), resume=states[0]))
+    assert "of dial's training. Keras's fit begins at an epoch, never inside one. Take a state" in str(error.value)

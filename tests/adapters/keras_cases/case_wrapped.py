@@ -171,7 +171,7 @@ def test_an_unknown_argument_is_refused_with_the_nearest_name() -> None:
         trainhooks.wrap(plain(), min_epoch=2)
     assert str(error.value) == (
         "wrap(a Keras model): there is no argument 'min_epoch'. Did you mean 'min_epochs'? "
-        "There are 'callbacks', 'optimizer', 'min_epochs', 'resume'."
+        "There are 'callbacks', 'optimizer', 'min_epochs', 'resume', 'resume_stopped'."
     )
 
 
