@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainhooks import MLP, Callback, LoopRun, fit
+from trainhooks import MLP, Callback, LoopRun, fit, store
 from trainhooks.callbacks.backup_and_restore import BackupAndRestore
 from trainhooks.callbacks.csv_logger import CSVLogger
 from trainhooks.callbacks.early_stopping import EarlyStopping
 from trainhooks.callbacks.terminate_on_nan import TerminateOnNaN
 from trainhooks.errors import CapabilityError, StateFileError
-from trainhooks.state_file import load_state
 from trainhooks.testing import Constant, Do, RaiseAt, StopAt, Trace, batches
 
 X, Y = np.arange(12.0, dtype=np.float32).reshape(6, 2) / 12, np.array([0, 1, 0, 1, 0, 1])
@@ -43,8 +42,7 @@ def crash(event: str = "epoch_begin", nth: int = 3) -> Callback:
 
 def kept(folder: Path) -> list[tuple[str, int]]:
     """The backups, each with the number of epochs that it holds."""
-    files = sorted((folder / "backup").iterdir())
-    return [(path.name, load_state(path)["progress"]["epochs_done"]) for path in files]
+    return [(found.path.name, found.about["epoch"]) for found in store.checkpoints(folder / "backup", verify=True)]
 
 
 @pytest.mark.parametrize("event, nth", [("epoch_begin", 3), ("train_batch_end", 10), ("test_begin", 3)])
@@ -92,40 +90,85 @@ def test_a_model_without_a_state_is_refused(tmp_path: Path) -> None:
         fit(Constant(), batches(1), callbacks=[BackupAndRestore(tmp_path)])
 
 
-def test_a_pause_at_an_epochs_end_is_gone_on_from_and_one_inside_an_epoch_from_its_beginning(tmp_path: Path) -> None:
-    script(tmp_path, StopAt("epoch_end", 1, kind="pause"))
-    assert kept(tmp_path) == [("backup.safetensors", 2)]
-    script(tmp_path, StopAt("train_batch_end", 1, kind="pause"))
-    assert kept(tmp_path) == [("backup.safetensors", 2)]
-    assert script(tmp_path, epochs=3)[2] == "setup train[ epoch2[ test[] ] ] teardown"
+@pytest.mark.parametrize(
+    "event, nth, backup, outline",
+    [
+        ("epoch_end", 1, ("backup-000004", 2), "epoch2[ test[] ]"),
+        ("train_batch_end", 4, ("backup-000003", 1), "epoch1[ test[] ] epoch2[ test[] ]"),
+        ("test_batch_end", 4, ("backup-000003", 1), "epoch1[ test[] ] epoch2[ test[] ]"),
+        ("test_begin", 1, ("backup-000003", 1), "epoch1[ test[] ] epoch2[ test[] ]"),
+        ("train_begin", 0, ("backup-000002", 0), "epoch0[ test[] ] epoch1[ test[] ] epoch2[ test[] ]"),
+    ],
+)
+def test_a_pause_in_any_phase_is_gone_on_from(
+    tmp_path: Path, event: str, nth: int, backup: tuple[str, int], outline: str
+) -> None:
+    never = script(tmp_path, epochs=3)
+    assert script(tmp_path, StopAt(event, nth, kind="pause"), epochs=3)[1].outcome == "paused"
+    assert kept(tmp_path) == [backup]
+    again = script(tmp_path, epochs=3)
+    assert told(*again[:2]) == told(*never[:2])
+    assert again[2] == f"setup train[ {outline} ] teardown"
+
+
+def test_a_pause_in_a_prediction_is_gone_on_from(tmp_path: Path) -> None:
+    def predicts(*more: Callback) -> tuple[LoopRun, int]:
+        outputs, model = 0, MLP((2, 2))
+        with LoopRun(model, [BackupAndRestore(tmp_path / "backup"), *more]) as run:
+            for _ in run.epochs(1):
+                for _ in run.train([0, 1]):
+                    run.log(model.train_step((X, Y)))
+                for _ in run.predict([0, 1, 2]):
+                    outputs += 1
+        return run, outputs
+
+    assert predicts(StopAt("predict_batch_end", 1, kind="pause"))[1] == 2
+    run, outputs = predicts()
+    assert (run.outcome, run.step, outputs) == ("completed", 2, 3)
 
 
 def test_a_stopped_run_whose_backup_is_kept_stays_stopped(tmp_path: Path) -> None:
     script(tmp_path, StopAt("epoch_end", 1), delete_checkpoint=False)
-    _, run, outline = script(tmp_path, delete_checkpoint=False)
+    with pytest.warns(UserWarning, match="stays stopped; resume_stopped=True has it go on"):
+        _, run, outline = script(tmp_path, delete_checkpoint=False)
     assert (outline, run.outcome, run.stop_reason) == ("setup train[] teardown", "stopped", "asked for")
 
 
-def test_with_a_number_of_steps_it_is_taken_at_the_end_of_the_epoch_that_they_end_in(tmp_path: Path) -> None:
+def test_a_stopped_run_whose_backup_is_kept_goes_on_if_asked(tmp_path: Path) -> None:
+    script(tmp_path, StopAt("epoch_end", 1), delete_checkpoint=False)
+    _, run, outline = script(tmp_path, epochs=3, resume_stopped=True)
+    assert (outline, run.outcome) == ("setup train[ epoch2[ test[] ] ] teardown", "completed")
+
+
+def test_with_a_number_of_steps_it_is_taken_after_each_so_many(tmp_path: Path) -> None:
     seen: list[Any] = []
-    look = Do("epoch_begin", lambda run: seen.append((tmp_path / "backup").exists() and kept(tmp_path)[0][1]), None)
-    script(tmp_path, look, save_freq=7)  # of three steps an epoch
-    assert seen == [False, False, False, 3, 3, 5]
+    look = Do("train_batch_begin", lambda run: seen.append(store.checkpoints(tmp_path / "backup")[-1].about), None)
+    script(tmp_path, look, save_freq=7, epochs=6)  # of three steps an epoch
+    assert [about["step"] for about in seen] == [0] * 7 + [7] * 7 + [14] * 4
+    assert [about["inside"] for about in seen[::7]] == [None, "batch 0 of epoch 2", "batch 1 of epoch 4"]
+
+
+@pytest.mark.parametrize("save_freq", [1, 2, 4, "0.001s", timedelta(microseconds=1)])
+@pytest.mark.parametrize("nth", [1, 10])
+def test_of_mid_epoch_too_it_ends_as_if_there_had_been_no_crash(tmp_path: Path, save_freq: Any, nth: int) -> None:
+    never = script(tmp_path)
+    script(tmp_path, crash("train_batch_end", nth), save_freq=save_freq)
+    assert told(*script(tmp_path, save_freq=save_freq)[:2]) == told(*never[:2])
 
 
 def test_with_a_time_it_is_taken_when_that_has_passed(tmp_path: Path) -> None:
     script(tmp_path, crash(), save_freq="10h")
-    assert not (tmp_path / "backup").exists()
-    script(tmp_path, crash(), save_freq=timedelta(microseconds=1))
-    assert kept(tmp_path) == [("backup.safetensors", 3)]
+    assert kept(tmp_path) == [("backup-000001", 0)]
+    script(tmp_path, crash("train_end", 0), save_freq=timedelta(microseconds=1))
+    assert kept(tmp_path) == [("backup-000019", 5)]  # eighteen batches later; the last is one of the sixth epoch
 
 
 def test_two_are_kept_and_where_the_last_is_damaged_the_one_before_is_taken(tmp_path: Path) -> None:
     script(tmp_path, crash(), double_checkpoint=True)
-    assert kept(tmp_path) == [("backup-before.safetensors", 2), ("backup.safetensors", 3)]
-    newest = tmp_path / "backup" / "backup.safetensors"
+    assert kept(tmp_path) == [("backup-000003", 2), ("backup-000004", 3)]
+    newest = tmp_path / "backup" / "backup-000004" / "arrays.safetensors"
     newest.write_bytes(newest.read_bytes()[:-4])
-    with pytest.warns(UserWarning, match=r"is damaged.* The one before it is taken\."):
+    with pytest.warns(UserWarning, match=r"is damaged.* Taken is 'backup-000003', the newest that is good\."):
         _, _, outline = script(tmp_path, epochs=3, double_checkpoint=True)
     assert outline == "setup train[ epoch2[ test[] ] ] teardown"
     assert not (tmp_path / "backup").exists()
@@ -133,7 +176,7 @@ def test_two_are_kept_and_where_the_last_is_damaged_the_one_before_is_taken(tmp_
 
 def test_of_two_the_older_is_of_an_earlier_epoch_after_a_pause_too(tmp_path: Path) -> None:
     script(tmp_path, StopAt("epoch_end", 2, kind="pause"), double_checkpoint=True)
-    assert kept(tmp_path) == [("backup-before.safetensors", 2), ("backup.safetensors", 3)]
+    assert kept(tmp_path) == [("backup-000003", 2), ("backup-000005", 3)]
 
 
 def test_a_run_that_a_nan_stopped_goes_on_from_the_epoch_before(tmp_path: Path) -> None:
@@ -141,7 +184,7 @@ def test_a_run_that_a_nan_stopped_goes_on_from_the_epoch_before(tmp_path: Path) 
         run.model.weights["layer0/kernel"][...] = math.nan
 
     script(tmp_path, TerminateOnNaN(), Do("epoch_begin", bad, 2))
-    assert kept(tmp_path) == [("backup.safetensors", 2)]
+    assert kept(tmp_path) == [("backup-000003", 2)]
     assert script(tmp_path, TerminateOnNaN(), epochs=3)[2] == "setup train[ epoch2[ test[] ] ] teardown"
 
 
@@ -153,26 +196,34 @@ def test_a_loop_that_was_left_by_a_break_leaves_the_backup(tmp_path: Path) -> No
                 run.log(model.train_step((X, Y)))
             if epoch == 2:
                 break
-    assert (run.outcome, kept(tmp_path)) == ("stopped", [("backup.safetensors", 3)])
+    assert (run.outcome, kept(tmp_path)) == ("stopped", [("backup-000004", 3)])
 
 
 def test_a_damaged_one_does_not_take_the_place_of_the_good_one(tmp_path: Path) -> None:
     script(tmp_path, crash(), double_checkpoint=True)
-    newest = tmp_path / "backup" / "backup.safetensors"
+    newest = tmp_path / "backup" / "backup-000004" / "manifest.json"
     newest.write_bytes(b"")
-    with pytest.warns(UserWarning, match="The one before it is taken"):
+    with pytest.warns(UserWarning, match="Taken is 'backup-000003'"):
         script(tmp_path, crash("epoch_begin", 1), double_checkpoint=True)
-    assert kept(tmp_path) == [("backup-before.safetensors", 2), ("backup.safetensors", 3)]
+    assert kept(tmp_path) == [("backup-000003", 2), ("backup-000005", 3)]
 
 
 def test_a_damaged_one_alone_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     script(tmp_path, crash())
-    newest = tmp_path / "backup" / "backup.safetensors"
-    newest.write_bytes(b"")
+    newest = tmp_path / "backup" / "backup-000004"
+    (newest / "state.json").write_bytes(b"")
     with pytest.raises(StateFileError) as caught:
         script(tmp_path)
-    assert str(caught.value).endswith(f"There is no other in {str(tmp_path / 'backup')!r}: delete it to begin anew.")
+    backup = str(tmp_path / "backup")
+    assert str(caught.value) == (
+        f"BackupAndRestore(backup_dir={backup!r}): {backup!r} holds no good checkpoint. The checkpoint "
+        f"{str(newest)!r} is damaged. {damage_of(newest)}. Delete it to begin anew."
+    )
     assert newest.exists()
+
+
+def damage_of(path: Path) -> str | None:
+    return next(found.problem for found in store.checkpoints(path.parent) if found.path == path)
 
 
 def test_the_backup_of_another_framework_is_refused_and_stays(tmp_path: Path) -> None:
@@ -180,10 +231,10 @@ def test_the_backup_of_another_framework_is_refused_and_stays(tmp_path: Path) ->
     with pytest.raises(StateFileError) as caught, LoopRun(Dialled(), [BackupAndRestore(tmp_path / "backup")]):
         pass
     assert str(caught.value) == (
-        f"BackupAndRestore: the backup in {str(tmp_path / 'backup')!r} is numpy's, and this run is other's: its "
-        "weights do not go over. Delete it, or give another folder."
+        f"BackupAndRestore(backup_dir={str(tmp_path / 'backup')!r}): the backup 'backup-000004' is numpy's, and this "
+        "run is other's: its weights do not go over. Delete it, or give another folder."
     )
-    assert kept(tmp_path) == [("backup.safetensors", 3)]
+    assert kept(tmp_path) == [("backup-000004", 3)]
 
 
 class Dialled(MLP):
