@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .early_stopping import EarlyStopping as EarlyStopping
     from .ema import EMA as EMA
     from .epoch_scoring import EpochScoring as EpochScoring
+    from .graceful_stop import GracefulStop as GracefulStop
     from .gradient_clipping import GradientClipping as GradientClipping
     from .history import History as History
     from .json_logger import JSONLogger as JSONLogger
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from .learning_rate_monitor import LearningRateMonitor as LearningRateMonitor
     from .learning_rate_scheduler import LearningRateScheduler as LearningRateScheduler
     from .model_checkpoint import ModelCheckpoint as ModelCheckpoint
+    from .nan_guard import NaNGuard as NaNGuard
     from .progbar_logger import ProgbarLogger as ProgbarLogger
     from .reduce_lr_on_plateau import ReduceLROnPlateau as ReduceLROnPlateau
     from .remote_monitor import RemoteMonitor as RemoteMonitor
@@ -32,6 +34,7 @@ _MODULES = {
     "EarlyStopping": "early_stopping",
     "EMA": "ema",
     "EpochScoring": "epoch_scoring",
+    "GracefulStop": "graceful_stop",
     "GradientClipping": "gradient_clipping",
     "History": "history",
     "JSONLogger": "json_logger",
@@ -39,6 +42,7 @@ _MODULES = {
     "LearningRateMonitor": "learning_rate_monitor",
     "LearningRateScheduler": "learning_rate_scheduler",
     "ModelCheckpoint": "model_checkpoint",
+    "NaNGuard": "nan_guard",
     "ProgbarLogger": "progbar_logger",
     "ReduceLROnPlateau": "reduce_lr_on_plateau",
     "RemoteMonitor": "remote_monitor",
