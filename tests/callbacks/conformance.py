@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainhooks import Callback, callbacks
+from trainhooks import Callback, Run, callbacks
 from trainhooks.errors import CapabilityError
 from trainhooks.events import EVENTS
-from trainhooks.store import load_arrays, save_arrays
+from trainhooks.store import load_arrays, load_checkpoint, save_arrays, save_checkpoint
 from trainhooks.testing import Do, RaiseAt, StopAt, Trace
 
 
@@ -43,6 +43,7 @@ MADE: dict[str, Callable[[], Callback]] = {
     "EMA": lambda: callbacks.EMA(0.5),
     "EarlyStopping": lambda: callbacks.EarlyStopping(patience=1, restore_best_weights=True),
     "EpochScoring": lambda: callbacks.EpochScoring(score, every=2),
+    "GracefulStop": lambda: callbacks.GracefulStop(),
     "GradientClipping": lambda: callbacks.GradientClipping(norm=0.1),
     "History": lambda: callbacks.History(),
     "JSONLogger": lambda: callbacks.JSONLogger("log.jsonl", save_freq=1),
@@ -50,6 +51,7 @@ MADE: dict[str, Callable[[], Callback]] = {
     "LearningRateMonitor": lambda: callbacks.LearningRateMonitor("step"),
     "LearningRateScheduler": lambda: callbacks.LearningRateScheduler(lambda epoch, lr: lr / 2),
     "ModelCheckpoint": lambda: callbacks.ModelCheckpoint("w.safetensors", save_best_only=True),
+    "NaNGuard": lambda: callbacks.NaNGuard(),
     "ProgbarLogger": lambda: callbacks.ProgbarLogger(),
     "ReduceLROnPlateau": lambda: callbacks.ReduceLROnPlateau(patience=1, factor=0.5),
     "RemoteMonitor": lambda: callbacks.RemoteMonitor("http://127.0.0.1:1"),  # where nobody answers
@@ -94,6 +96,19 @@ class Trainer:
     def left(self) -> list[Any]:
         """What callbacks have left on the model or the optimizer that was trained last."""
         raise NotImplementedError
+
+
+class Saver(Callback):
+    """Keeps the last state that it is asked to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def save(self, run: Run) -> None:
+        save_checkpoint(self.path, run.state_dict())
+
+    def settings_dict(self) -> dict[str, Any]:
+        return {}
 
 
 def plain(state: Any) -> Any:
@@ -171,6 +186,7 @@ class Conformance:
         monkeypatch.chdir(tmp_path)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*127.0.0.1")  # RemoteMonitor's
+            warnings.filterwarnings("ignore", "GracefulStop: no attached callback saves")
             yield
 
     def run(self, name: str, made: Callback, *others: Callback, train: Any = None, **more: Any) -> Any:
@@ -247,6 +263,19 @@ class Conformance:
         run = self.run(name, second, Do("setup", id), resume=states[0])
         assert plain(second.state_dict()) == plain(first.state_dict())
         assert run.resumed
+
+    def test_paused_inside_an_epoch_and_gone_on_with_another_object_it_is_as_if_it_had_not_been(
+        self, name: str, tmp_path: Path
+    ) -> None:
+        whole, path = MADE[name](), tmp_path / "state"
+        self.run(name, whole, Saver(path))
+        for event, nth in (("train_batch_end", 2), ("test_batch_end", 1), ("test_end", 1)):
+            second = MADE[name]()
+            assert self.run(name, MADE[name](), Saver(path), StopAt(event, nth, kind="pause")).outcome == "paused"
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "the checkpoint was made inside epoch 1")  # Keras begins it anew
+                self.run(name, second, Saver(path), resume=load_checkpoint(path))
+            assert told(name, "", second.state_dict()) == told(name, "", whole.state_dict()), event
 
     def test_reset_makes_it_as_new(self, name: str) -> None:
         used, fresh = MADE[name](), MADE[name]()

@@ -196,7 +196,7 @@ def test_the_mean_of_an_epoch_in_its_midst_is_in_the_state() -> None:
     second = GradientClipping(0.3)
     second.load_state_dict(json.loads(json.dumps(states[0])))
     assert second.state_dict() == states[0]
-    assert (second.state_dict()["weight"], second.last_norm) == (4, states[0]["last_norm"])
+    assert (second.state_dict()["mean"]["weight"], second.last_norm) == (4, states[0]["last_norm"])
 
 
 # What is refused

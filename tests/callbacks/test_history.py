@@ -131,3 +131,12 @@ def test_it_shows_what_the_run_recorded(script: list[dict[str, float]]) -> None:
     columns = {name: [logs[name] for logs in script if name in logs] for logs in script for name in logs}
     assert shown(history) == (list(range(len(script))), columns)
     assert run.history == [(epoch, logs) for epoch, logs in enumerate(script)]
+
+
+def test_a_pause_leaves_nothing_in_the_state_and_a_decision_says_in_which_epoch() -> None:
+    kept = []
+    for kind in ("pause", "decision"):
+        history = History()
+        play([{"loss": 1.0}] * 3, [history, StopAt("epoch_begin", 1, kind=kind)])  # type: ignore[arg-type]
+        kept.append((history.state_dict(), history._ending.epoch))
+    assert kept == [({"stopped_in": None}, 1), ({"stopped_in": 1}, 1)]

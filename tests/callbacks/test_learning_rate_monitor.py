@@ -90,9 +90,11 @@ def test_only_with_steps_does_it_listen_to_batches() -> None:
     assert not any("batch" in name for name in heard[0])
 
 
-def scheduled_by_the_loop(unit: Any, *, validate: bool, epochs: int = 3, steps: Sequence[int] = (0, 0)) -> LoopRun:
+def scheduled_by_the_loop(
+    unit: Any, *more: Callback, validate: bool, epochs: int = 3, steps: Sequence[int] = (0, 0), resume: Any = None
+) -> LoopRun:
     """A loop whose own scheduler halves the rate as the last thing in each epoch."""
-    with LoopRun(Dial([1.0]), [LearningRateMonitor(unit)]) as run:
+    with LoopRun(Dial([1.0]), [LearningRateMonitor(unit), *more], resume=resume) as run:
         for _ in run.epochs(epochs):
             for _ in run.train(steps):
                 run.log(loss=1.0)
@@ -108,6 +110,18 @@ def test_a_scheduler_that_steps_after_the_validation_or_with_steps_after_the_bat
     unit: str, validate: bool
 ) -> None:
     assert rates(scheduled_by_the_loop(unit, validate=validate)) == [1.0, 0.5, 0.25]
+
+
+class Keep(Callback):
+    def save(self, run: Run) -> None:
+        self.state = run.state_dict()
+
+
+@pytest.mark.parametrize("unit", ["epoch", "step"])
+def test_a_run_that_goes_on_after_the_validation_has_the_rate_of_the_batches_before_it(unit: str) -> None:
+    keep = Keep()
+    scheduled_by_the_loop(unit, keep, Do("test_end", Run.save), validate=True, epochs=1)
+    assert rates(scheduled_by_the_loop(unit, validate=True, resume=keep.state)) == [1.0, 0.5, 0.25]
 
 
 def test_an_epoch_without_a_batch_has_its_own_rate() -> None:

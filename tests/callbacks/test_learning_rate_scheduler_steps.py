@@ -148,6 +148,30 @@ def test_a_step_that_a_resumed_run_begins_again_is_not_decided_twice() -> None:
     assert look.seen == [0.5, 0.25, 0.125]
 
 
+class Keep(Callback):
+    def save(self, run: Run) -> None:
+        self.state = run.state_dict()
+
+
+def test_a_step_that_was_begun_and_left_before_a_pause_gives_the_epoch_no_rate_after_it() -> None:
+    def loop(*callbacks: Callback, resume: Any = None) -> Any:
+        scheduler = LearningRateScheduler(lambda step: 2.0**-step, unit="step")
+        with LoopRun(Dial([8]), [scheduler, *callbacks], resume=resume) as run:
+            for _ in run.epochs(1):
+                for batch in run.train(range(3)):
+                    if batch == 2:
+                        break
+                    run.log(loss=1.0)
+                for _ in run.test([0]):
+                    run.log(loss=1.0)
+        return run.history
+
+    keep = Keep()
+    whole = loop(keep, Do("test_end", Run.save))
+    assert whole[0].logs["learning_rate"] == 0.5
+    assert loop(resume=keep.state) == whole
+
+
 def test_a_state_of_the_other_unit_is_told_of_and_left() -> None:
     old, new = LearningRateScheduler(lambda epoch: 0.1), LearningRateScheduler(lambda step: 0.1, unit="step")
     with LoopRun(Dial(), [old]) as run:
@@ -155,7 +179,7 @@ def test_a_state_of_the_other_unit_is_told_of_and_left() -> None:
     with pytest.warns(UserWarning, match="saved with unit='epoch'; the constructor's unit='step' holds") as caught:
         new.load_state_dict(through_json(old.state_dict()))
     assert len(caught) == 1
-    assert new.state_dict() == {"decided": None, "unit": "step"}
+    assert new.state_dict() == LearningRateScheduler(lambda step: 0.1, unit="step").state_dict()
 
 
 def test_a_state_from_before_there_were_units_is_of_epochs() -> None:

@@ -9,12 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from runs import live_until
 from written import Terminal
 
-from trainhooks import LoopRun, Run, fit
+from trainhooks import Callback, LoopRun, Run, fit
 from trainhooks.callbacks.progbar_logger import ProgbarLogger
 from trainhooks.events import EVENTS
 from trainhooks.testing import Constant, Do, RaiseAt, StopAt, batches, play
@@ -70,6 +71,29 @@ def test_a_bar_shows_the_running_means_and_a_line_takes_its_place() -> None:
     rates = [float(rate) for rate in re.findall(r"([\d.]+)step/s", out.getvalue())]
     assert rates
     assert max(rates) < 10  # each step took at least 0.11 s
+
+
+def test_an_epoch_that_is_gone_on_with_begins_its_bar_where_it_was() -> None:
+    def loop(*callbacks: Callback, resume: Any = None) -> tuple[str, Any]:
+        out = Terminal()
+        waits = Do("train_batch_begin", wait, nth=None)
+        with LoopRun(callbacks=[waits, ProgbarLogger(out), *callbacks], resume=resume) as run:
+            for _ in run.epochs(1):
+                for batch in run.train(batches(4)):
+                    run.log(loss=float(batch))
+        return out.getvalue(), run
+
+    _, paused = loop(StopAt("train_batch_end", 1, kind="pause"))
+    text, _ = loop(resume=paused.state_dict())
+    assert shown(text) == [
+        "Epoch 1/1: 2step",
+        "Epoch 1/1:   0%|          | 0/4",  # drawn over at once
+        "Epoch 1/1:  75%|#######5  | 3/4 loss: 1",
+        "Epoch 1/1: 100%|##########| 4/4 loss: 1.5",
+    ]
+    assert screen(text) == ["Epoch 1/1 - loss: 1.5"]
+    rates = [float(rate) for rate in re.findall(r"([\d.]+)step/s", text)]
+    assert rates and max(rates) < 10  # what was done before it counts for no speed
 
 
 def test_a_loader_without_a_length_has_a_bar_without_a_total() -> None:

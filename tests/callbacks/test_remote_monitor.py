@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from runs import put
 
-from trainhooks import LoopRun, World, evaluate, fit
+from trainhooks import Callback, LoopRun, World, evaluate, fit
 from trainhooks.callbacks.remote_monitor import RemoteMonitor
-from trainhooks.testing import Constant, batches, play
+from trainhooks.testing import Constant, StopAt, batches, play
 
 
 class Server(ThreadingHTTPServer):
@@ -311,3 +311,14 @@ def test_nothing_is_said_where_all_goes_well() -> None:
         warnings.simplefilter("error")
         play([{"loss": 1.0}] * 2, [RemoteMonitor(server.root, timeout=60)])
     assert len(server.got) == 2
+
+
+@pytest.mark.parametrize("event", ["train_batch_end", "test_batch_end", "test_end", "epoch_end"])
+def test_each_epoch_of_a_run_that_was_paused_inside_one_is_sent_once(event: str) -> None:
+    def train(url: str, *callbacks: Callback, resume: Any = None) -> LoopRun:
+        made = [RemoteMonitor(url, **PATIENT), *callbacks]
+        return fit(Constant(0.5), batches(2), batches(1), epochs=3, callbacks=made, resume=resume)
+
+    with serving() as server:
+        train(server.root, resume=train(server.root, StopAt(event, 1, kind="pause")).state_dict())
+    assert [form["epoch"] for form in server.forms()] == [0, 1, 2]

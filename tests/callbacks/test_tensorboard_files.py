@@ -98,6 +98,49 @@ def test_going_on_twice_from_one_state_leaves_the_last_way_alone(tmp_path: Path)
     assert steps(tmp_path)["validation/evaluation_loss_vs_iterations"] == [3, 6, 9]
 
 
+class Keep(Callback):
+    """Keeps a state whenever a save is asked for."""
+
+    def save(self, run: Run) -> None:
+        self.state = run.state_dict()
+
+
+def test_a_validation_after_the_state_that_was_saved_at_the_same_step_stands_once(tmp_path: Path) -> None:
+    keep = Keep()
+    with pytest.raises(RuntimeError, match="asked for"):
+        train(TensorBoard(tmp_path), keep, Do("train_batch_end", Run.save, 2), RaiseAt("epoch_end"), epochs=2)
+    assert steps(tmp_path)["validation/evaluation_loss_vs_iterations"] == [3]  # not in the state, which is of step 3
+    train(TensorBoard(tmp_path), epochs=2, resume=keep.state)
+    assert steps(tmp_path)["validation/evaluation_loss_vs_iterations"] == [3, 6]
+
+
+def test_what_a_state_counts_is_in_the_files_even_if_the_process_is_killed_then(tmp_path: Path) -> None:
+    program = (
+        "import os, sys; from trainhooks import LoopRun; from trainhooks.testing import Do\n"
+        "from trainhooks.callbacks.tensorboard import TensorBoard\n"
+        "def die(run):\n"
+        "    print(run.state_dict()['callbacks']['TensorBoard']['written'], flush=True)\n"
+        "    os._exit(9)\n"
+        "last = Do('train_batch_end', die, 2)\n"
+        "last.phase = 'save'\n"
+        "with LoopRun(callbacks=[TensorBoard(sys.argv[1], update_freq=1), last]) as run:\n"
+        "    for _ in run.epochs(1):\n"
+        "        for _ in run.train(range(5)): run.log(loss=1.0)\n"
+    )
+    died = subprocess.run([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert (died.returncode, died.stdout) == (9, "{'train': 3}\n")
+    assert steps(tmp_path) == {"train/batch_loss": [1, 2, 3]}
+
+
+def test_an_evaluation_alone_is_no_part_of_the_run_that_a_state_counts(tmp_path: Path) -> None:
+    board = TensorBoard(tmp_path)
+    with LoopRun(callbacks=[board]) as run:
+        for _ in run.test([0]):
+            run.log(loss=1.0)
+    assert board.state_dict() == {"run_id": None, "written": {}}
+    assert steps(tmp_path) == {"validation/evaluation_loss_vs_iterations": [0]}
+
+
 def test_the_files_of_another_run_in_the_folder_are_left_alone_when_one_goes_on(tmp_path: Path) -> None:
     states: list[Any] = []
     train(TensorBoard(tmp_path), epochs=3)

@@ -234,7 +234,25 @@ def test_a_new_run_forgets_what_was_written_last() -> None:
     trained(clock, throughput)
     trained(clock, throughput, Do("train_begin", lambda run: seen.append([getattr(throughput, one) for one in RATES])))
     assert seen == [[None, None, None]]
-    assert throughput.state_dict() == {}
+
+
+@pytest.mark.parametrize("skip", [0, 1])
+@pytest.mark.parametrize("event, nth", [("train_batch_end", 2), ("test_batch_end", 0)])
+def test_a_run_that_goes_on_inside_an_epoch_adds_to_what_was_measured_of_it(event: str, nth: int, skip: int) -> None:
+    clock = Clock()
+    paused = trained(clock, Throughput(skip_first=skip, clock=clock), StopAt(event, nth, kind="pause"))
+    clock.now += 1000  # between the two processes
+    run = trained(clock, Throughput(skip_first=skip, clock=clock), resume=paused.state_dict())
+    # the first batch after it is not measured; what is measured of the others is as if there had been no pause
+    assert [rates(one) for one in run.history] == [[0.25, 2.0, 0.25]] * 2
+
+
+def test_what_was_written_last_survives_a_pause() -> None:
+    clock = Clock()
+    paused = trained(clock, Throughput(clock=clock), StopAt("epoch_begin", 1, kind="pause"))
+    second = Throughput(clock=clock)
+    trained(clock, second, StopAt("epoch_begin", kind="pause"), resume=paused.state_dict())
+    assert [getattr(second, one) for one in RATES] == [0.25, 2.0, 0.25]
 
 
 def test_one_that_is_attached_in_mid_training_measures_from_the_next_epoch() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,9 @@ class EventFile:
     Args:
         folder: TensorBoard's name for it is the name of a run.
         run_id: what the files of one run have in common: the end of their names.
+
+    Attributes:
+        written: how many values and graphs were written to it.
     """
 
     def __init__(self, folder: Path, run_id: str) -> None:
@@ -54,9 +58,11 @@ class EventFile:
         seconds, rest = divmod(time.time_ns(), 10**9)  # files are read in the order of their names
         name = f"events.out.tfevents.{seconds:010d}.{rest:09d}.{socket.gethostname()}.{os.getpid()}.{run_id}"
         self.path = folder / name
+        self.written = 0
         self._records = self._library.RecordWriter(str(self.path))
         self._flushed = time.monotonic()
         self._write(file_version="brain.Event:2")
+        self.written = 0  # that is in every file
 
     def scalar(self, tag: str, value: float, step: int) -> None:
         self._value(step, tag=tag, simple_value=value)
@@ -99,18 +105,107 @@ class EventFile:
     def _write(self, **event: Any) -> None:
         made = self._library.proto.event_pb2.Event(wall_time=time.time(), **event)
         self._records.write(made.SerializeToString())
+        self.written += 1
 
 
-def cut_back(log_dir: Path, run_id: str, epochs: int, steps: int) -> None:
+class RunFiles:
+    """The files of one run, in a folder each for training and its validations, and what its state says of them.
+
+    What an evaluation alone writes is in files of its own, which no state tells of.
+
+    Args:
+        log_dir: the folder of the folders.
+
+    Attributes:
+        open: the open files, by what is written to them: ``train``, or the name of a validation.
+        run_id: what the names of the run's files end with, so that a resumed run finds them; None before the first.
+    """
+
+    def __init__(self, log_dir: Path) -> None:
+        self.log_dir = log_dir
+        self.open: dict[str, EventFile] = {}
+        self.forget()
+
+    def forget(self) -> None:
+        """A new run begins."""
+        self.run_id: str | None = None
+        self._written: dict[str, int] = {}
+        """How much was written into each folder, the open files left out."""
+        self._trains = False
+        self._resumed_at: tuple[int, int] | None = None
+
+    def begin(self, resumed_at: tuple[int, int] | None) -> None:
+        """A run is set up; one that is resumed at so many epochs and steps goes on in its files."""
+        self.open, self._trains = {}, False
+        self._resumed_at = None if self.run_id is None else resumed_at
+
+    def folder(self, name: str) -> Path:
+        return self.log_dir / ("validation" if name == "val" else file_name(name))
+
+    def file(self, name: str) -> EventFile:
+        """The file of ``train`` or of a validation, opened when something is first written to it."""
+        if name == "train" and not self._trains:
+            self.close()  # what an evaluation before training wrote is no part of it
+            self._trains = True
+        if name not in self.open:
+            run_id = os.urandom(4).hex()
+            if self._trains:
+                run_id = self.run_id = self.run_id or run_id
+                if self._resumed_at is not None:
+                    cut_back(self.log_dir, run_id, *self._resumed_at, self._written)
+                    self._resumed_at = None
+            self.open[name] = EventFile(self.folder(name), run_id)
+        return self.open[name]
+
+    def close(self) -> None:
+        self._written = self._counted()
+        files, self.open = self.open, {}
+        with contextlib.ExitStack() as all_of_them:  # whatever one of them raises
+            for file in files.values():
+                all_of_them.callback(file.close)
+
+    def state_dict(self) -> dict[str, Any]:
+        for file in self.open.values():
+            with contextlib.suppress(OSError):  # whoever writes the next value is told
+                file.flush()  # so that what is counted is there
+        return {"run_id": self.run_id, "written": self._counted()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.run_id, self._written = state["run_id"], dict(state["written"])
+
+    def _counted(self) -> dict[str, int]:
+        counts = dict(self._written)
+        for file in self.open.values() if self._trains else ():
+            folder = file.path.parent.name
+            counts[folder] = counts.get(folder, 0) + file.written
+        return counts
+
+
+def cut_back(log_dir: Path, run_id: str, epochs: int, steps: int, written: Mapping[str, int]) -> None:
     """Take out of a run's files what it wrote after ``epochs`` finished epochs and ``steps`` steps.
+
+    What was written at that very step may be of before or after the state: how much there was in each folder tells.
 
     TensorBoard's own way, an event that says from which step on to forget, does not serve: it means all tags, and here
     some count epochs and others steps.
+
+    Args:
+        log_dir: the folder of the folders.
+        run_id: what the names of the files end with.
+        epochs, steps: of the state.
+        written: how many values and graphs each folder held then.
     """
+    left = dict(written)
     parse = import_writer().proto.event_pb2.Event.FromString
     for path in sorted(log_dir.glob(f"*/events.out.tfevents.*.{run_id}")):
         records = list(_records(path.read_bytes()))
-        kept = [record for record in records if _is_before(parse(record[12:-4]), epochs, steps)]
+        kept = []
+        for record in records:
+            event = parse(record[12:-4])
+            if not event.file_version:
+                left[path.parent.name] = left.get(path.parent.name, 0) - 1
+            if event.file_version or (left[path.parent.name] >= 0 and _is_before(event, epochs, steps)):
+                kept.append(record)
         if len(kept) < len(records):
             write_atomically(path, functools.partial(Path.write_bytes, data=b"".join(kept)))
 

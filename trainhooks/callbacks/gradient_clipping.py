@@ -69,15 +69,12 @@ class GradientClipping(Attached):
             logs["grad_norm"] = self._mean
 
     def state_dict(self) -> dict[str, Any]:
-        mean = self._mean.value()
-        weight = self._mean.weight
-        return {"last_norm": self.last_norm, "epoch": self._epoch, "mean": mean if weight else None, "weight": weight}
+        return {"last_norm": self.last_norm, "epoch": self._epoch, "mean": self._mean.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.reset()
         self._last, self._epoch = state["last_norm"], state["epoch"]
-        if state["weight"]:
-            self._mean.add(state["mean"], state["weight"])
+        self._mean = Mean.from_state(state["mean"])
 
     def _report(self, norm: Any) -> None:
         assert self.run is not None

@@ -150,10 +150,12 @@ class History(Callback):
     def reset(self) -> None:
         self._over = Ending()
         self._stopped_in: int | None = None
+        self._pauses = False
+        """Whether that was a pause: of one the run knows nothing when it goes on."""
         self._validations: frozenset[str] = frozenset({"val"})
 
     def state_dict(self) -> dict[str, Any]:
-        return {"stopped_in": self._stopped_in}
+        return {"stopped_in": None if self._pauses else self._stopped_in}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.reset()
@@ -166,7 +168,7 @@ class History(Callback):
         self._records = run.history  # for one that was added to a training already under way
 
     def on_stop(self, run: Run) -> None:
-        self._stopped_in = run.epoch
+        self._stopped_in, self._pauses = run.epoch, run.stop_kind == "pause"
 
     def on_teardown(self, run: Run) -> None:
         if self._records is run.history:  # an evaluation alone is no run that it shows

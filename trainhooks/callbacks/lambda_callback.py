@@ -29,7 +29,8 @@ class LambdaCallback(Callback):
 
     Unlike Keras's, which passes arguments by place, a function here names what it uses, so that one that needs the
     epoch alone need not list the rest; and a name that is no hook's is refused where Keras would never call it. An
-    event that a plugin declares is listened to with ``run.on``.
+    event that a plugin declares is listened to with ``run.on``. Where a run goes on inside an epoch, ``on_train_begin``
+    and ``on_epoch_begin`` are called again; ``run.begins_again`` tells.
 
     Raises:
         TypeError: a name is no hook's, or what is given for a hook is no function.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..callback import Callback
 from ..dispatch import Listener
@@ -54,9 +54,12 @@ class LearningRateMonitor(Callback):
     def reset(self) -> None:
         self._seen: tuple[int, list[float]] | None = None
         """After which step the rates were last read, and the rates."""
+        self._in_epoch = False
 
-    def on_epoch_begin(self) -> None:
-        self._seen = None  # an epoch without a batch ends at the step that the last one ended at
+    def on_epoch_begin(self, run: Run) -> None:
+        if not run.begins_again:
+            self._seen = None  # an epoch without a batch ends at the step that the last one ended at
+        self._in_epoch = True
 
     def on_train_batch_end(self, run: Run, logs: Logs) -> None:
         self._seen = run.step, run.lrs
@@ -69,6 +72,14 @@ class LearningRateMonitor(Callback):
     def on_epoch_end(self, run: Run, logs: Logs) -> None:
         is_of_now = self._seen is not None and self._seen[0] == run.step
         _write(self._seen[1] if self._seen is not None and is_of_now else run.lrs, logs)
+        self._in_epoch = False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seen": list(self._seen) if self._seen is not None and self._in_epoch else None}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        seen = state["seen"]
+        self._seen, self._in_epoch = None if seen is None else (seen[0], list(seen[1])), seen is not None
 
 
 def _write(lrs: list[float], logs: Logs) -> None:

@@ -99,13 +99,15 @@ class LearningRateScheduler(Callback):
         logs["learning_rate"] = lr
 
     def state_dict(self) -> dict[str, Any]:
-        return {"decided": self._decided, "unit": self.unit}
+        kept = {"set": self._set, "set_before": self._set_before} if self.unit == "step" else {}
+        return {"decided": self._decided, "unit": self.unit} | kept
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.reset()
         unit = state.get("unit", "epoch")
         if unit == self.unit:
             self._decided = state["decided"]
+            self._set, self._set_before = state.get("set"), state.get("set_before")
         else:
             warnings.warn(
                 f"LearningRateScheduler: saved with unit={unit!r}; the constructor's unit={self.unit!r} holds.",

@@ -46,6 +46,8 @@ class ProgbarLogger(Callback):
         self._bar: Any = None
         self._has_batches = False
         self._in_epoch = False
+        self._step: int | None = None
+        """The count of steps at which the epoch began."""
 
     def listeners(self, events: Mapping[str, Event] = EVENTS) -> Iterator[Listener]:
         self._has_batches = _is_interactive(self._stream)
@@ -55,6 +57,8 @@ class ProgbarLogger(Callback):
 
     def on_epoch_begin(self, run: Run, epoch: int) -> None:
         self._in_epoch = True
+        if self._step is None or not run.begins_again:
+            self._step = run.step
         stream = self._stream
         if self._has_batches and _is_interactive(stream):
             from tqdm.auto import tqdm  # here, so that `import trainhooks` does not load it
@@ -62,6 +66,7 @@ class ProgbarLogger(Callback):
             self._bar = tqdm(
                 desc=_title(run, epoch),
                 total=run.steps_per_epoch,
+                initial=run.step - self._step,  # what a resumed epoch has behind it
                 file=stream,
                 unit="step",
                 mininterval=0,  # the filter below sees to it that it is not refreshed too often
@@ -76,9 +81,10 @@ class ProgbarLogger(Callback):
         if bar is None:
             return
         if bar.total != run.steps_per_epoch:  # known, in the first epoch, only once its batches run
-            start = bar.start_t
+            start, initial, bar.initial = bar.start_t, bar.initial, 0
             bar.reset(total=run.steps_per_epoch)
             bar.start_t = bar.last_print_t = start  # what the rate is computed from
+            bar.initial = bar.n = bar.last_print_n = initial
         bar.set_postfix_str(_metrics(logs), refresh=False)
         bar.update(batch + 1 - bar.n)
 
@@ -98,6 +104,15 @@ class ProgbarLogger(Callback):
     def on_teardown(self) -> None:
         self._close(leave=True)
         self._in_epoch = False
+
+    def reset(self) -> None:
+        self._step = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"step": self._step}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._step = state["step"]
 
     @property
     def _stream(self) -> TextIO | None:

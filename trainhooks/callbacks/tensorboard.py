@@ -15,7 +15,7 @@ from ..checks import count, whole
 from ..dispatch import Listener
 from ..events import EVENTS, Event
 from ..filters import Filter, every, once
-from ._tensorboard_files import EventFile, cut_back, file_name, import_writer
+from ._tensorboard_files import EventFile, RunFiles, import_writer
 from ._tensorboard_projector import Metadata, metadata_files, write_tables
 from ._tensorboard_weights import write_weights
 
@@ -115,15 +115,11 @@ class TensorBoard(Callback):
         self.embeddings_metadata = embeddings_metadata
         asked = {"weights": self.histogram_freq, "embeddings": self.embeddings_freq, "profile": self.profile_batch}
         self.requires = frozenset(need for need, wanted in asked.items() if wanted)
-        self._run_id: str | None = None
-        """What the names of this run's files end with, so that a resumed run finds them."""
+        self._files = RunFiles(Path(self.log_dir))
         self._forget()
 
     def _forget(self) -> None:
-        self._files: dict[str, EventFile] = {}
         self._end_profile: Callable[[], None] | None = None
-        self._resumed_at: tuple[int, int] | None = None
-        """The epochs and steps of the state, until its files are cut back to them."""
         self._metadata: dict[str, Path] = {}
         self._epoch_began = (0, 0.0)
         self._batch_began = 0.0
@@ -151,21 +147,20 @@ class TensorBoard(Callback):
         return Listener(event, call, who, filters=filters, phase=self.phase, on_error=on_error, owner=self)
 
     def reset(self) -> None:
-        self._run_id = None
+        self._files.forget()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"run_id": self._run_id}
+        return self._files.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._run_id = state["run_id"]
+        self._files.load_state_dict(state)
 
     # The run
 
     def on_setup(self, run: Run) -> None:
         import_writer()
         self._forget()
-        if run.resumed and self._run_id is not None:
-            self._resumed_at = (run.epochs_done, run.step)
+        self._files.begin((run.epochs_done, run.step) if run.resumed else None)
         if self.embeddings_freq:
             layers = list(run.trainable.embeddings())
             if not layers:
@@ -176,8 +171,8 @@ class TensorBoard(Callback):
             self._metadata = metadata_files(self.embeddings_metadata, layers, Path(self.log_dir))
 
     def on_train_begin(self, run: Run) -> None:
-        is_new = self._run_id is None
-        file = self._file("train")
+        is_new = self._files.run_id is None
+        file = self._files.file("train")
         if self.write_graph and is_new and run.can("graph"):
             try:
                 nodes = run.trainable.graph()
@@ -194,7 +189,7 @@ class TensorBoard(Callback):
         self._batch_began = time.perf_counter()
 
     def on_train_batch_end(self, run: Run, logs: Mapping[str, Any]) -> None:
-        file = self._file("train")
+        file = self._files.file("train")
         if self.write_steps_per_second:
             file.scalar("batch_steps_per_second", _rate(1, self._batch_began), run.step)
         for name in logs:
@@ -204,7 +199,7 @@ class TensorBoard(Callback):
     def on_test_end(self, run: Run, logs: Mapping[str, Any]) -> None:
         if not logs:
             return
-        file = self._file(run.validation or "val")
+        file = self._files.file(run.validation or "val")
         for name in logs:
             self._scalar(file, f"evaluation_{name}_vs_iterations", logs[name], run.step)
         file.flush()
@@ -212,39 +207,22 @@ class TensorBoard(Callback):
     def on_epoch_end(self, run: Run, epoch: int, logs: Mapping[str, Any]) -> None:
         self._write_metrics(run, epoch, logs)
         if self.histogram_freq and epoch % self.histogram_freq == 0:
-            weights, file = run.get_weights(), self._file("train")
+            weights, file = run.get_weights(), self._files.file("train")
             write_weights(file, weights, epoch, with_images=self.write_images, framework=run.framework)
         if self.embeddings_freq and epoch % self.embeddings_freq == 0:
-            write_tables(self._folder("train"), run.trainable.embeddings(), self._metadata)
-        for file in self._files.values():
+            write_tables(self._files.folder("train"), run.trainable.embeddings(), self._metadata)
+        for file in self._files.open.values():
             file.flush()
 
     def on_train_end(self) -> None:
         self._stop_profile()
 
     def on_teardown(self) -> None:
-        files, self._files = self._files, {}
-        with contextlib.ExitStack() as all_of_them:  # whatever one of them raises
-            for file in files.values():
-                all_of_them.callback(file.close)
-            all_of_them.callback(self._stop_profile)
+        with contextlib.ExitStack() as both:  # whatever one of them raises
+            both.callback(self._files.close)
+            both.callback(self._stop_profile)
 
     # What it writes
-
-    def _folder(self, validation: str) -> Path:
-        return Path(self.log_dir) / ("validation" if validation == "val" else file_name(validation))
-
-    def _file(self, name: str) -> EventFile:
-        """The file of ``train`` or of a validation, opened when something is first written to it."""
-        file = self._files.get(name)
-        if file is None:
-            if self._run_id is None:
-                self._run_id = os.urandom(4).hex()
-            if self._resumed_at is not None:
-                cut_back(Path(self.log_dir), self._run_id, *self._resumed_at)
-                self._resumed_at = None
-            file = self._files[name] = EventFile(self._folder(name), self._run_id)
-        return file
 
     def _scalar(self, file: EventFile, tag: str, value: Any, step: int) -> None:
         try:
@@ -273,14 +251,14 @@ class TensorBoard(Callback):
             values |= {("train", f"learning_rate/{group}"): lr for group, lr in enumerate(lrs) if len(lrs) > 1}
         if self.write_steps_per_second:
             steps, began = self._epoch_began
-            values["train", "steps_per_second"] = _rate(run.step - steps, began)
+            values["train", "steps_per_second"] = _rate(run.step - steps, began)  # of a resumed epoch, what was left
         for (where, name), value in values.items():
-            self._scalar(self._file(where), f"epoch_{name}", value, epoch)
+            self._scalar(self._files.file(where), f"epoch_{name}", value, epoch)
 
     def _begin_profile(self, run: Run) -> None:
         assert self.profile_batch is not None
         if run.step < self.profile_batch[1]:  # a resumed run may be beyond it
-            self._end_profile = run.trainable.profile(self._folder("train"))
+            self._end_profile = run.trainable.profile(self._files.folder("train"))
 
     def _stop_profile(self) -> None:
         end, self._end_profile = self._end_profile, None

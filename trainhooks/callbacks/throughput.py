@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .. import filters
 from ..callback import Callback
@@ -18,12 +18,22 @@ if TYPE_CHECKING:
 
 
 class _Mark(NamedTuple):
-    """A point in training: what was counted until then."""
+    """A point in training, as what was counted until then; or what lies between two."""
 
     time: float
     waited: float
     step: int
     samples: float
+
+    def since(self, first: _Mark) -> _Mark:
+        return _Mark(*(a - b for a, b in zip(self, first, strict=True)))  # type: ignore[arg-type]
+
+    def and_then(self, more: _Mark) -> _Mark:
+        return _Mark(*(a + b for a, b in zip(self, more, strict=True)))  # type: ignore[arg-type]
+
+
+_RATES: Final = ("steps_per_second", "samples_per_second", "data_wait")
+_NOTHING: Final = _Mark(0.0, 0.0, 0, 0)
 
 
 class Throughput(Callback):
@@ -43,6 +53,9 @@ class Throughput(Callback):
         skip_first: training batches at the beginning of the run, or of a resumed run, that are not measured: in the
             first, compilers and caches warm up. An epoch with no other batches has no rates.
         clock: what tells the time in seconds, from any beginning; ``time.perf_counter`` by default. For tests.
+
+    A run that is resumed inside an epoch adds what is left of that epoch to what was measured of it before; its first
+    batch, which waits until the loader has come to the place, is never measured.
 
     This is the host's time. Where a device computes while the host runs on, a batch ends for the host before the device
     is done with it: rates over an epoch are right as far as something makes the host wait now and then, as reading a
@@ -89,6 +102,8 @@ class Throughput(Callback):
         self.steps_per_second: float | None = None
         self.samples_per_second: float | None = None
         self.data_wait: float | None = None
+        self._before = _NOTHING
+        """What was measured of this epoch before the run was resumed."""
 
     def _forget(self) -> None:
         """Of this run, all but what it told."""
@@ -99,13 +114,19 @@ class Throughput(Callback):
         self._last: tuple[float, float, int] | None = None
         self._left: float | None = None
         """When the last batch ended, or the epoch began."""
+        self._logs: Logs | None = None
+        """The epoch's, at its last batch."""
         self._away: float | None = None
         self._waited = self._aside = 0.0
         """The time spent waiting for data, and in validations and predictions."""
 
     def on_epoch_begin(self, run: Run) -> None:
+        if run.begins_again:
+            self._measured_from = run.step + max(self.skip_first, 1)
+            return
         if self._measured_from is None:
             self._measured_from = run.step + self.skip_first
+        self._before = _NOTHING
         self._left = now = self._now()
         begun = run.step >= self._measured_from
         self._first = self._window = _Mark(now, self._waited, run.step, 0) if begun else None
@@ -118,13 +139,14 @@ class Throughput(Callback):
     def on_train_batch_end(self, run: Run, logs: Logs) -> None:
         if self._window is not None:
             mark = self._mark(run, logs)
-            self._write(run, logs, self._window, mark)
+            self._write(run, logs, mark.since(self._window))
             self._window = mark
 
     def _leave(self, run: Run, logs: Logs) -> None:
         self._left = now = self._now()
         if self._first is not None:
             self._last = (now, self._waited, run.step)  # samples are looked up once, at the epoch's end
+            self._logs = logs
         elif self._measured_from is not None and run.step >= self._measured_from:
             self._first = self._window = self._mark(run, logs)
 
@@ -141,11 +163,26 @@ class Throughput(Callback):
         self._come_back()
 
     def on_epoch_end(self, run: Run, logs: Logs) -> None:
-        if self._first is not None and self._last is not None:
-            self._write(run, logs, self._first, _Mark(*self._last, _weight(run, logs)))
+        self._write(run, logs, self._of_epoch(run, logs))
+        self._before, self._last = _NOTHING, None
 
-    def on_teardown(self) -> None:
+    def on_teardown(self, run: Run) -> None:
+        self._before = self._of_epoch(run, self._logs)  # for the state of a run that paused
         self._forget()
+
+    def state_dict(self) -> dict[str, Any]:
+        written = {name: getattr(self, name) for name in _RATES}
+        return written | {"of_epoch": list(self._of_epoch(self.run, self._logs))}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.steps_per_second, self.samples_per_second, self.data_wait = (state[name] for name in _RATES)
+        self._before = _Mark(*state["of_epoch"])
+
+    def _of_epoch(self, run: Run | None, logs: Logs | None) -> _Mark:
+        """What was measured of the epoch so far."""
+        if self._first is None or self._last is None or run is None or logs is None:
+            return self._before
+        return self._before.and_then(_Mark(*self._last, _weight(run, logs)).since(self._first))
 
     def _now(self) -> float:
         """The time, with validations and predictions taken out."""
@@ -159,19 +196,19 @@ class Throughput(Callback):
     def _mark(self, run: Run, logs: Logs) -> _Mark:
         return _Mark(self._now(), self._waited, run.step, _weight(run, logs))
 
-    def _write(self, run: Run, logs: Logs, first: _Mark, last: _Mark) -> None:
-        seconds, steps = last.time - first.time, last.step - first.step
+    def _write(self, run: Run, logs: Logs, measured: _Mark) -> None:
+        seconds, waited, steps, counted = measured
         if not (seconds > 0 and steps > 0):
             return
-        samples: float | None = last.samples - first.samples
+        samples: float | None = counted
         if self.batch_size is not None:
             samples = steps * self.batch_size
         elif samples == steps or not samples:  # logged without n
             samples = None
         self.steps_per_second = steps / seconds
         self.samples_per_second = None if samples is None else samples / seconds
-        self.data_wait = (last.waited - first.waited) / seconds if run.can("data_wait") else None
-        for name in ("steps_per_second", "samples_per_second", "data_wait"):
+        self.data_wait = waited / seconds if run.can("data_wait") else None
+        for name in _RATES:
             if (value := getattr(self, name)) is not None:
                 logs[name] = value
 

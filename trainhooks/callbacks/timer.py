@@ -55,10 +55,9 @@ class Timer(Callback):
             and a checkpoint: it stops so much earlier.
         kind: ``"decision"`` or ``"pause"``, for both limits. A run that paused after ``duration`` goes on when it is
             run again with a longer one, and pauses at once with the same.
-        interval: ``"step"``, or ``"epoch"`` to look only as training begins and at epochs' ends. A run goes on from an
-            epoch's end, so that the batches of an epoch in which it paused are trained again; with ``"epoch"`` and a
-            margin of one epoch's time none are. Steps are the default because they hold the limit: a job that is killed
-            in the middle of an epoch loses that epoch too.
+        interval: ``"step"``, or ``"epoch"`` to look only as training begins and at epochs' ends. A paused run goes on
+            from the batch that it paused at, save under Keras: there from the beginning of that epoch, whose batches
+            are trained again; with ``"epoch"`` and a margin of one epoch's time none are.
         verbose: 1 prints when a limit is reached.
         clock: what tells the time in seconds, from any beginning; ``time.monotonic`` by default. For tests.
 
