@@ -8,6 +8,7 @@ for epoch in run.epochs(3):
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import random
 from collections.abc import Iterator
@@ -76,7 +77,12 @@ class Rates(Callback):
 
 
 def train(
-    optimizer: str, *extra: Callback, resume: Any = None, epochs: int = 3, patience: int = 9, options: Any = None
+    optimizer: str,
+    *extra: Callback,
+    resume: Any = None,
+    epochs: int = 3,
+    patience: int = 9,
+    pause_at: int | None = None,
 ) -> tuple[LoopRun, dict[str, Any]]:
     """Two passes of training and two validations an epoch; and all that can be seen of the run."""
     model = Dropout((3, 5, 2), optimizer=optimizer, lr=0.05, momentum=0.9 if optimizer == "sgd" else 0.0)  # type: ignore[arg-type]
@@ -90,18 +96,31 @@ def train(
         rates,
         *extra,
     ]
-    with LoopRun(model, callbacks, resume=resume, **(options or {})) as run:
+    lines = itertools.count()
+
+    def line(run: LoopRun) -> None:
+        """One of the owner's own, in which a signal may come; it draws, logs, and changes the learning rate."""
+        model.optimizer.lr *= 0.9 + 0.1 * random.random()
+        run.log(line=float(np.random.random()))
+        if next(lines) == pause_at:
+            run.stop("SIGTERM", kind="pause")
+
+    with LoopRun(model, callbacks, resume=resume) as run:
         for _epoch in run.epochs(epochs):
+            line(run)
             for batch in run.train(Loader()):
                 run.log(model.train_step(batch), n=6)
-            run.log(between=float(run.step))
+            line(run)
             for first in range(0, 12, 4):
                 for batch in run.test([(TEST_X[first : first + 4], TEST_Y[first : first + 4])], name=f"part{first}"):
                     run.log(model.test_step(batch), n=4)
+            line(run)
             for batch in run.train(Loader(), limit=3):
                 run.log(model.train_step(batch), n=6)
+            line(run)
             for first in run.test(range(0, 12, 4)):
                 run.log(model.test_step((TEST_X[first : first + 4], TEST_Y[first : first + 4])), n=4)
+            line(run)
     seen = {
         "weights": {name: array.tolist() for name, array in model.state_dict().items() if hasattr(array, "tolist")},
         "history": run.history,
@@ -143,6 +162,17 @@ def test_paused_at_any_event_and_gone_on_from_it_equals_never_having_stopped(eve
     state = as_json(paused.state_dict())
     seed(99)  # another process
     assert train("sgd", resume=state)[1] == WHOLE
+
+
+@pytest.mark.parametrize("nth", range(15))
+def test_a_signal_in_the_owners_own_lines_is_gone_on_from_as_well(nth: int) -> None:
+    seed(1)
+    paused, seen = train("sgd", pause_at=nth)
+    if paused.outcome == "completed":
+        assert {**seen, "outcome": ("completed", None)} == WHOLE
+        return
+    seed(99)
+    assert train("sgd", resume=as_json(paused.state_dict()))[1] == WHOLE
 
 
 @pytest.mark.parametrize("event, nth", PLACES[::7])

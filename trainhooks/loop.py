@@ -271,9 +271,8 @@ class LoopRun(_Forwards):
                 return
             running = None if step == "new" else step
         if kind == "pass":
-            if progress.halt:
-                top.batch = top.batch if running is None else running["batch"]
-                return
+            if progress.halt and running is None and not driver.only_pauses:
+                return  # but one that is to pause begins, and is gone on with
             length = length_hint(loader, limit)
             progress.steps_per_epoch = None if length is None else top.batch + 1 + length
         index = top.begun - 1 if top.kind == "epoch" else None

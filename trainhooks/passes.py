@@ -35,9 +35,11 @@ def batches(
     begin, end = BATCH_EVENTS[frame.kind]
     trains, pauses, logs = frame.kind == "pass", not frame.is_nested, frame.logs
     batch = frame.batch
+    # where it had begun, its loader is brought to the place in any case: its generators may serve others
+    items = None if running is None else driver.place.enter(frame, loader, limit, running)
     if progress.halt and (trains or (pauses and progress.pause is not None)):
         return
-    for item in driver.place.enter(frame, loader, limit, running):
+    for item in driver.place.enter(frame, loader, limit, None) if items is None else items:
         if progress.halt and trains and not driver.only_pauses:
             break  # asked for while the item was fetched; a pause waits for its end, since it is drawn
         frame.batch = progress.batch = batch = batch + 1
