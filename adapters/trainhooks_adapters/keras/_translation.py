@@ -222,6 +222,7 @@ class Translation:
             done = min(done, total)  # the last of several steps_per_execution are fewer
         elif self.native.steps_per_execution > 1:
             done = min(done, self._finished())
+        done = max(done, self._done)  # a rollback takes the optimizer's count back, and not the batches
         steps, self._done = done - self._done, done
         return steps
 
