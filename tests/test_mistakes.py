@@ -92,7 +92,8 @@ def test_an_iterator_that_is_used_up_is_told_of() -> None:
 
 def test_a_state_that_is_none_is_refused() -> None:
     assert told(lambda: LoopRun(resume={}), ValueError) == (
-        "load_state_dict(): {} is not what run.state_dict() gives: 'at' lacks"
+        "load_state_dict(): {} is not what run.state_dict() gives: it has no 'at'. Weights alone go into the model "
+        "before the run."
     )
 
 

@@ -116,3 +116,21 @@ def test_a_state_that_does_not_fit_the_model_leaves_the_callbacks_alone() -> Non
     with pytest.raises(WeightsError):
         LoopRun(MLP((2, 1), loss="mse"), [counter], resume=state)
     assert counter.epochs == 0
+
+
+def test_a_callback_that_is_no_longer_there_is_told_of() -> None:
+    state = fit(Constant(), [1], callbacks=[EarlyStopping("loss"), Trace()]).state_dict()
+    with pytest.warns(UserWarning, match="stays behind") as told:
+        LoopRun(callbacks=[Counter()], resume=state)
+    assert [str(one.message) for one in told] == [
+        "the state of 'EarlyStopping' stays behind: the run has no callback of that name to take it."
+    ]
+
+
+def test_a_pass_of_another_length_is_told_of() -> None:
+    state = over(("train", {}), pause=StopAt(step=1, kind="pause"))
+    with pytest.warns(UserWarning, match="batches") as told:
+        over(("train", {"limit": 1}), resume=state)
+    assert [str(one.message) for one in told] == [
+        "run.train(...): the epoch had 2 batches when the state was taken, and has 1: it goes on after 1 of these."
+    ]

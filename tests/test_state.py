@@ -195,7 +195,7 @@ def test_a_state_taken_after_an_exception_in_an_epoch_is_refused(event: str | No
     states: list[dict[str, Any]] = []
     take = [] if event is None else [Do(event, lambda run: states.append(run.state_dict()))]
     run = LoopRun(callbacks=take)
-    told = "taken after an exception of epoch 0"
+    told = "taken after an exception in the midst of epoch 0"
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with contextlib.suppress(ZeroDivisionError), run:
@@ -204,7 +204,7 @@ def test_a_state_taken_after_an_exception_in_an_epoch_is_refused(event: str | No
                     _ = 1 / 0
         state = states[0] if event else run.state_dict()
     assert [told in str(one.message) for one in caught] == [True]
-    with pytest.raises(LoopError, match="was taken after an exception of epoch 0"):
+    with pytest.raises(LoopError, match="was taken after an exception in the midst of epoch 0"):
         LoopRun(resume=state)
 
 

@@ -44,13 +44,13 @@ class Told(Callback):
         self.count = state["count"]
 
 
-def state_of(epochs: int) -> Mapping[str, Any]:
-    return fit(Constant(), batches(2), epochs=epochs, callbacks=[Told()]).state_dict()
+def state_of(epochs: int, *callbacks: Callback) -> Mapping[str, Any]:
+    return fit(Constant(), batches(2), epochs=epochs, callbacks=callbacks).state_dict()
 
 
 def test_a_kept_state_is_back_before_setup() -> None:
     told, trace = Told(), Trace(batches=False)
-    fit(Constant(), batches(2), epochs=3, callbacks=[told, trace, Keeper(state_of(2))])
+    fit(Constant(), batches(2), epochs=3, callbacks=[told, trace, Keeper(state_of(2, Told()))])
     assert (told.at_setup, told.count) == ((True, 2, 2), 3)
     assert trace.outline() == "setup train[ epoch2[] ] teardown"
 

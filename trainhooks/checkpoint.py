@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from .callback import keyed
-from .errors import LoopError, StateFileError, WeightsError
+from .errors import LoopError, StateFileError, WeightsError, listing
 from .place import BETWEEN_EPOCHS
 from .run import EpochRecord
 
@@ -35,6 +35,7 @@ _WORDS: Final = {
     "pass": "in the training",
     "test": "in a validation",
     "predict": "in a prediction",
+    "after an exception": "after an exception in the midst",
 }
 
 
@@ -94,7 +95,8 @@ def restore(
     """
     if missing := [key for key in _KEYS if key not in state]:
         raise ValueError(
-            f"load_state_dict(): {reprlib.repr(dict(state))} is not what run.state_dict() gives: {missing[0]!r} lacks"
+            f"load_state_dict(): {reprlib.repr(dict(state))} is not what run.state_dict() gives: it has no "
+            f"{missing[0]!r}. Weights alone go into the model before the run."
         )
     if state.get("version") != VERSION:
         raise StateFileError(
@@ -114,9 +116,14 @@ def restore(
             run.lr_shares = state["lr_shares"]
     progress.load_state_dict(state["progress"])
     run.history = [EpochRecord(epoch, dict(logs)) for epoch, logs in state["history"]]
-    place.go_on(state["inside"], state["random"], state["loaders"])
+    place.go_on(state)  # type: ignore[arg-type]  # it has these keys, among others
     bus.resume_gates()
-    for key, callback in keyed(bus.callbacks).items():
+    callbacks = keyed(bus.callbacks)
+    if left := [key for key, one in state["callbacks"].items() if one and key not in callbacks]:
+        warnings.warn(
+            f"the state of {listing(left)} stays behind: the run has no callback of that name to take it.", stacklevel=5
+        )
+    for key, callback in callbacks.items():
         if key in state["callbacks"]:
             own = state["callbacks"][key]
             _load(callback, key, own, state.get("origin", "load_state_dict()"))

@@ -167,7 +167,8 @@ class Driver(Scopes):
         return self._ended_as
 
     def _outcome(self) -> Outcome:
-        if self.error is None and self.has_trained and not (self.is_complete or self.progress.should_stop):
+        ended = self.is_complete or self.progress.stop is not None or self.signals.muted
+        if self.error is None and self.has_trained and not ended:
             self.break_reason = "the loop was left before its last epoch"
         stopped = self.progress.stop is not None or self.break_reason is not None
         return outcome_of(self.error, paused=self.signals.muted, complete=self.is_complete, stopped=stopped)

@@ -31,7 +31,9 @@ class Frame:
         "in_batch",
         "index",
         "is_nested",
+        "key",
         "kind",
+        "kinds",
         "left",
         "loader",
         "loader_state",
@@ -59,6 +61,11 @@ class Frame:
         """Of the running prediction batch."""
         self.begun = 0
         """Of an epoch: how many of its passes, validations and predictions have begun."""
+        self.key = ""
+        """What it is called among its epoch's: its kind, its name, and how many of these came before. Of an epoch: that
+        of the pass that began last."""
+        self.kinds: dict[tuple[str, str], int] = {}
+        """Of an epoch: how many passes of each kind and name have begun."""
         self.index: int | None = None
         """Which of its epoch's it is, from 0; None for one that stands in no epoch, or inside a batch."""
         self.is_nested = False

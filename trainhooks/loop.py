@@ -53,6 +53,17 @@ else:
         setattr(_Forwards, _name, _forward(_name))
 
 
+class _PausedError(BaseException):
+    """Ends the owner's lines where a pause was taken: none of those that follow was meant for half a training.
+
+    No ``Exception``, since it is not for the owner to handle; the ``with`` of its run ends there, and goes no further.
+    """
+
+    def __init__(self, run: LoopRun) -> None:
+        super().__init__("the run was paused")
+        self.run = run
+
+
 class LoopRun(_Forwards):
     """A run whose loop is the user's own: holds the ``Run``, forwards to it, and adds the loop's verbs.
 
@@ -102,11 +113,15 @@ class LoopRun(_Forwards):
         except BaseException as error:  # raised on: setup may have been partial, and teardown is owed to all
             self._end(error)
             raise
+        self._driver.place.keep()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    ) -> bool:
+        paused = isinstance(error, _PausedError) and error.run is self
+        if paused:
+            error = None
         if error is None:
             try:
                 self._driver.close_down(1)
@@ -114,6 +129,7 @@ class LoopRun(_Forwards):
                 self._end(raised)
                 raise
         self._end(error)
+        return paused
 
     def _end(self, error: BaseException | None) -> None:
         self._handled = None  # its traceback would keep alive whatever it went through
@@ -221,6 +237,7 @@ class LoopRun(_Forwards):
         driver, progress = self._driver, self._driver.progress
         self._ready("epochs")
         progress.max_epochs = total
+        driver.place.undo()
         train = driver.open("train")
         epoch: Frame | None = None
         try:
@@ -228,11 +245,13 @@ class LoopRun(_Forwards):
                 (progress.should_stop and driver.place.ahead is None) or driver.signals.muted
             ):  # a stopped run that goes on inside an epoch has that epoch to end
                 epoch = driver.open("epoch", epoch=progress.epochs_done)
+                self._leave_if_paused()
                 driver.place.hold(epoch)
                 yield progress.epoch
                 come_back(driver, epoch)  # whatever was left in the epoch was a break
                 driver.close("epoch")
             driver.close("train")
+            self._leave_if_paused()
         finally:
             train.left = True
             if epoch is not None:
@@ -262,12 +281,11 @@ class LoopRun(_Forwards):
         top, running = driver.stack[-1], None
         if top.kind != "epoch":  # in one the pass begins first, and is gone on with: see Scopes.boundary
             driver.boundary()
-        if driver.signals.muted:
-            return
+        self._leave_if_paused()
         if top.kind == "epoch":
             step = driver.place.next_pass(top, kind, name)
             if step == "done":
-                driver.place.pass_over(top.begun - 1, loader)
+                driver.place.pass_over(top.key, loader)
                 return
             running = None if step == "new" else step
         if kind == "pass":
@@ -277,6 +295,7 @@ class LoopRun(_Forwards):
             progress.steps_per_epoch = None if length is None else top.batch + 1 + length
         index = top.begun - 1 if top.kind == "epoch" else None
         frame = driver.open(kind, name=name, index=index, again=running is not None)
+        frame.key = top.key
         if running is not None:
             frame.batch, frame.random, frame.loader_state = running["batch"], running["random"], running["loader"]
             if frame.logs is not None and running["logs"] is not None:
@@ -284,8 +303,13 @@ class LoopRun(_Forwards):
         try:
             yield from batches(driver, frame, loader, limit, running)
             driver.close(kind)
+            self._leave_if_paused()
         finally:
             frame.left = True
+
+    def _leave_if_paused(self) -> None:
+        if self._driver.signals.muted:
+            raise _PausedError(self)
 
     def _ready(self, verb: str) -> None:
         """Settle what was left, and see that ``verb`` has its place here."""

@@ -39,6 +39,8 @@ def batches(
     items = None if running is None else driver.place.enter(frame, loader, limit, running)
     if progress.halt and (trains or (pauses and progress.pause is not None)):
         return
+    if running is not None and running["over"]:
+        return
     for item in driver.place.enter(frame, loader, limit, None) if items is None else items:
         if progress.halt and trains and not driver.only_pauses:
             break  # asked for while the item was fetched; a pause waits for its end, since it is drawn

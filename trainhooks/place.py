@@ -11,6 +11,7 @@ reached is undone there, since it is in the state already.
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
@@ -30,7 +31,7 @@ _VERBS: Final = {"pass": "train", "test": "test", "predict": "predict"}
 
 class Where(TypedDict):
     """A place in a run: ``at`` in a word; ``inside`` an epoch, in full, or None where no epoch runs or nobody could go
-    on; ``random``, the random generators; ``loaders``, what loaders go on from, by the number of their pass."""
+    on; ``random``, the random generators; ``loaders``, what loaders go on from, by the key of their pass."""
 
     at: str
     inside: Mapping[str, Any] | None
@@ -55,14 +56,13 @@ class Place:
         self.ahead: Mapping[str, Any] | None = None
         self._random: Mapping[str, Any] | None = None
         self._loaders: dict[str, Any] = {}
-        """What loaders go on from, by the number of the pass in its epoch, each until it is taken."""
+        """What loaders go on from, by the key of the pass in its epoch, each until it is taken."""
         self._done: dict[str, Any] = {}
-        """The loaders of this run's passes, by the same number."""
+        """The loaders of this run's passes, by the same key."""
         self._met: list[Any] = []
         """The loaders that have taken what they go on from, while others have not."""
-
         self._held: Mapping[str, Any] | None = None
-        """The Trainable's state as the epoch began again."""
+        """The Trainable's state as it was before lines of the user's that had run before."""
 
     # Where it is
 
@@ -93,11 +93,11 @@ class Place:
 
     def _of_loaders(self) -> dict[str, Any]:
         done = {
-            number: {
+            key: {
                 "state": self._state_of(loader, inside=False),
                 "random": self.trainable.random_state(loader),
             }
-            for number, loader in self._done.items()
+            for key, loader in self._done.items()
         }  # as they are now: a loader, or its generator, may serve several passes
         return {**self._loaders, **done}
 
@@ -125,6 +125,8 @@ class Place:
             "name": frame.name,
             "done": done,
             "batch": frame.batch,
+            "over": frame.left,  # by a break: no more of its batches are to come
+            "length": self.progress.steps_per_epoch if frame.kind == "pass" else None,
             "logs": None if frame.kind == "pass" or frame.logs is None else frame.logs.state_dict(),
             "random": frame.random,
             "loader": frame.loader_state if frame.loader is None else self._state_of(frame.loader, inside=True),
@@ -137,10 +139,21 @@ class Place:
 
     # Getting back
 
-    def go_on(self, inside: Mapping[str, Any] | None, random: Mapping[str, Any], loaders: Mapping[str, Any]) -> None:
+    def go_on(self, where: Where) -> None:
         """Have the run go on from there."""
-        self.ahead, self._random, self._loaders = inside, random, dict(loaders)
+        self.ahead, self._random, self._loaders = where["inside"], where["random"], dict(where["loaders"])
         self._done = {}
+
+    def keep(self) -> None:
+        """Keep the Trainable's state: what the user's lines do to it from here on is undone by ``undo``."""
+        if self.progress.resumed and self.trainable.missing("state") is None:
+            self._held = self.trainable.state_dict()
+
+    def undo(self) -> None:
+        """Put back what was kept."""
+        held, self._held = self._held, None
+        if held is not None:
+            self.trainable.load_state_dict(held)
 
     def begin_epoch(self) -> bool:
         """An epoch begins; returns whether it had begun before the state was taken."""
@@ -160,8 +173,8 @@ class Place:
             return
         if not self.ahead["begun"] and self.ahead["running"] is None:
             self.arrive(epoch)
-        elif self.trainable.missing("state") is None:
-            self._held = self.trainable.state_dict()
+        else:
+            self.keep()
 
     def next_pass(
         self, epoch: Frame, kind: Literal["pass", "test", "predict"], name: str
@@ -175,6 +188,8 @@ class Place:
             LoopError: another one was running when the state was taken.
         """
         index, epoch.begun = epoch.begun, epoch.begun + 1
+        number = epoch.kinds[kind, name] = epoch.kinds.get((kind, name), -1) + 1
+        epoch.key = f"{kind}/{name}/{number}"
         ahead = self.ahead
         if ahead is None:
             return "new"
@@ -204,11 +219,9 @@ class Place:
             LoopError: the epoch ends, and the pass that was running when the state was taken has not come.
         """
         ahead, self.ahead = self.ahead, None
-        held, self._held = self._held, None
+        self.undo()
         if ahead is None:
             return
-        if held is not None:
-            self.trainable.load_state_dict(held)
         running = ahead["running"]
         if running is not None and not at_pass:
             raise LoopError(
@@ -240,7 +253,7 @@ class Place:
             return limited(loader, limit)
         frame.loader = loader
         done: int = 0 if running is None else running["done"]
-        key = str(frame.index)
+        key = frame.key
         if running is None or not done:
             self._put_back(key, loader)
             frame.random = random_states(self.trainable, loader)
@@ -260,26 +273,33 @@ class Place:
                     f"{_called(frame.kind, frame.name)}: the state was taken after {done} batches, and the loader has "
                     f"{drawn}. Give it the data that it had."
                 )
+        length = None if running["length"] is None else self.progress.steps_per_epoch
+        if length != running["length"]:
+            warnings.warn(
+                f"run.train(...): the epoch had {running['length']} batches when the state was taken, and has {length}: "
+                f"it goes on after {done} of these.",
+                stacklevel=4,
+            )
         if running["now"] is not None:
             self.trainable.load_random_state(running["now"], loader)  # what torchdata's draws to find its place is not
         self._set_random()  # what it drew when the pass began
         return items
 
-    def pass_over(self, index: int, loader: Any) -> None:
+    def pass_over(self, key: str, loader: Any) -> None:
         """A pass was done before the state was taken; its loader goes on from where it was."""
-        self._put_back(str(index), loader)
-        self._done[str(index)] = loader
+        self._put_back(key, loader)
+        self._done[key] = loader
 
     def leave(self, frame: Frame) -> None:
         """A pass is over."""
         if frame.index is None or frame.loader is None:
             return
         if keeps_state(frame.loader) or self.trainable.random_state(frame.loader):
-            self._done[str(frame.index)] = frame.loader  # and of no other a reference is kept
+            self._done[frame.key] = frame.loader
 
-    def _put_back(self, number: str, loader: Any) -> None:
+    def _put_back(self, key: str, loader: Any) -> None:
         """Have a loader go on from where it was when the state was taken, once."""
-        kept = self._loaders.pop(number, None)
+        kept = self._loaders.pop(key, None)
         if kept is None:
             return
         is_new = not any(loader is one for one in self._met)

@@ -180,8 +180,8 @@ class Scopes:
             raise errors.GrammarError(f"{kind!r} cannot end: open is {frame.kind if frame else 'nothing'!r}")
         if frame.in_batch:
             self.batch_end(counted=frame.logged == frame.batch)
-        if kind != "epoch" and not (kind == "train" and self.is_complete):  # nothing is left that it could put off
-            self.boundary()
+        if kind != "epoch" and not (kind == "train" and (self.is_complete or frame.left)):
+            self.boundary()  # but where nothing is left that it could put off
         if kind == "epoch" and not self.signals.muted:
             self.place.arrive(frame)
         self.place.leave(frame)

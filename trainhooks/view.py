@@ -185,6 +185,11 @@ class View:
         return self._driver.is_resumable
 
     @property
+    def is_getting_back(self) -> bool:
+        """Whether it has not got to the place yet, inside an epoch, that it was resumed from."""
+        return self._driver.place.ahead is not None
+
+    @property
     def begins_again(self) -> bool:
         """Whether the ``epoch_begin`` or ``test_begin`` that fires now fired before the run was resumed."""
         return self._driver.begins_again

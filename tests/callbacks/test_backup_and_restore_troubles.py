@@ -49,7 +49,7 @@ def weights(run: Any) -> Any:
 # The disk
 
 
-FULL = r"^BackupAndRestore\.\w+ raised OSError: \[Errno 28\] No space left on device \(training goes on\)$"
+FULL = r"^BackupAndRestore\.\w+ raised OSError: \[Errno 28\] .*No space left on device.* \(training goes on\)$"
 
 
 def run_with(disk: FaultyDisk, backup: BackupAndRestore, *more: Callback, **options: Any) -> Any:
@@ -231,3 +231,31 @@ def test_an_evaluation_touches_nothing(tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     evaluate(MLP((2, 2), optimizer="adam"), (X, Y), callbacks=[BackupAndRestore(tmp_path)])
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_backup_inside_an_epoch_that_was_not_asked_for_stays(tmp_path: Path) -> None:
+    run_it(BackupAndRestore(tmp_path), StopAt(step=5, kind="pause"))
+    with pytest.warns(UserWarning, match="nothing was trained, and the backup stays") as told:
+        run = run_it(BackupAndRestore(tmp_path), epochs=1)
+    assert (run.outcome, run.step, len(store.checkpoints(tmp_path))) == ("completed", 5, 1)
+    assert str(told[0].message).startswith(
+        f"BackupAndRestore: the backup in {str(tmp_path)!r} has 1 epochs and is inside epoch 1, and 1 were asked for"
+    )
+    again = run_it(BackupAndRestore(tmp_path))
+    assert (again.outcome, again.step) == ("completed", 12)
+
+
+def test_two_of_one_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there is another of that folder, and each would delete the other's backups"):
+        run_it(BackupAndRestore(tmp_path), BackupAndRestore(tmp_path / "x" / ".."))
+
+
+def test_a_full_disk_is_told_of_with_the_folder_and_the_one_that_is_good(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    with pytest.raises(OSError, match="No space left on device") as refused:
+        run_with(FaultyDisk(0, errno.ENOSPC), BackupAndRestore(tmp_path / "b"))
+    assert (refused.value.errno, refused.value.strerror) == (
+        errno.ENOSPC,
+        f"BackupAndRestore: {str(tmp_path / 'b' / 'backup-000002')!r} could not be written (No space left on device); "
+        "'backup-000001' before it is good.",
+    )

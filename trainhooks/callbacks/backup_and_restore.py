@@ -56,13 +56,23 @@ class BackupAndRestore(Callback):
         resume_stopped: whether a run whose backup says that it was stopped goes on. It stays stopped otherwise.
 
     ``run.save()`` takes a backup too, and so does a pause, at the batch where it is taken. Where a run is given a state
-    to go on from (``resume=``), that comes first, and takes the place of the backups as training begins. What the
-    loop's owner keeps outside of model, optimizer and callbacks is not in it; nor is the place in an iterator that runs
-    over several epochs, unless it has a ``state_dict()``. On TensorFlow a model must be built before ``fit`` to take
-    its weights back: give it an ``Input``.
+    to go on from (``resume=``), that comes first, and takes the place of the backups as training begins. ``save_freq``
+    counts training batches: a validation that is killed each time before its end begins again each time.
+
+    What is not in it, and what to do:
+
+    - Whatever the loop's owner keeps outside of model, optimizer and callbacks, as a ``np.random.default_rng`` of one's
+      own or a counter. Of the loop, ``enumerate(run.train(loader))`` counts from 0 again: use ``run.batch`` and
+      ``run.step``; ``zip(run.train(a), b)`` has ``b`` begin anew: give ``run.train`` a loader of the pairs.
+    - A loader's place, where it has no ``state_dict()``: the batches that were done are drawn again and dropped, with
+      the random generators as they were when the pass began. So it must give the same batches again: not an iterator
+      that runs over several epochs, nor one that draws from a global generator, batch by batch, what the training draws
+      from too (a shuffle buffer): give it a seed of its own, or a ``state_dict()``. A generator that it was given is
+      found on a ``DataLoader``, its samplers, and through ``tqdm``; not inside ``zip`` or ``itertools.chain``.
+    - On TensorFlow a model must be built before ``fit`` to take its weights back: give it an ``Input``.
 
     Raises:
-        ValueError: ``save_freq`` has no meaning, or ``backup_dir`` is empty.
+        ValueError: ``save_freq`` has no meaning, or ``backup_dir`` is empty; or another one has the same folder.
         StateFileError: (before training) every backup is damaged; or it is another framework's.
         WeightsError: (before training) it is of another model or optimizer: delete it to begin anew.
         OSError: (before training) nothing can be written there; (later) a backup cannot be written, and the one before
@@ -134,7 +144,7 @@ class BackupAndRestore(Callback):
 
     def on_train_begin(self, run: Run) -> None:
         self._trains = True
-        self._prepare()
+        self._prepare(run)
         if not self._good:  # a crash in the first epoch is gone on from as well
             run.save()
 
@@ -172,13 +182,17 @@ class BackupAndRestore(Callback):
         if failed is not None:
             raise failed
 
-    def _prepare(self) -> None:
+    def _prepare(self, run: Run) -> None:
         """See, before anything is trained, whether a backup can be put there; tidy up after a process that was killed.
 
         Raises:
             OSError: it cannot.
+            ValueError: another one of the run keeps its backups there.
         """
         who = f"BackupAndRestore(backup_dir={str(self.backup_dir)!r})"
+        others = [one for one in run.bus.callbacks if isinstance(one, BackupAndRestore) and one is not self]
+        if any(one.backup_dir.resolve() == self.backup_dir.resolve() for one in others):
+            raise ValueError(f"{who}: there is another of that folder, and each would delete the other's backups.")
         try:
             store.make_folders(self.backup_dir)
         except OSError as error:
@@ -208,9 +222,10 @@ class BackupAndRestore(Callback):
         return None
 
     def _delete(self, run: Run) -> None:
-        if run.max_epochs is not None and run.epochs_done > run.max_epochs:
+        if run.is_getting_back or (run.max_epochs is not None and run.epochs_done > run.max_epochs):
+            inside = f" and is inside epoch {run.epoch}" if run.is_getting_back else ""
             warnings.warn(
-                f"BackupAndRestore: the backup in {str(self.backup_dir)!r} has {run.epochs_done} epochs, and "
+                f"BackupAndRestore: the backup in {str(self.backup_dir)!r} has {run.epochs_done} epochs{inside}, and "
                 f"{run.max_epochs} were asked for: nothing was trained, and the backup stays.",
                 stacklevel=3,
             )
@@ -231,7 +246,12 @@ class BackupAndRestore(Callback):
         backups = self._backups()
         number = int(backups[-1].name.rpartition("-")[2]) + 1 if backups else 1
         path = self.backup_dir / f"backup-{number:06d}"
-        store.save_checkpoint(path, state, about)
+        try:
+            store.save_checkpoint(path, state, about)
+        except OSError as error:
+            good = f"{self._good[-1].name!r} before it is good" if self._good else "there is none before it"
+            what = f"BackupAndRestore: {str(path)!r} could not be written ({error.strerror or error}); {good}."
+            raise type(error)(error.errno, what) from error
         before = self._good[:-1] if place == self._place else self._good  # of the same place one is enough
         self._good, self._place = [*before, path][-2 if self.double_checkpoint else -1 :], place
         for old in backups:

@@ -68,8 +68,9 @@ def wrap(
     What the state of a run holds is the module's ``state_dict()``, that of each optimizer, scheduler and scaler, the
     gradients that no step has used yet, and the random generators, global and of the loader. Settings come back with
     it, as PyTorch's own ``load_state_dict`` has it: a scheduler's ``gamma`` is that of the state. Not in it are buffers
-    with ``persistent=False``, and what is inside the workers of a loader with ``persistent_workers=True``,
-    or of torchdata's ``StatefulDataLoader``: what those draw at random comes out otherwise.
+    with ``persistent=False``; parameter groups, which the script must have made (``add_param_group``) before ``wrap``;
+    and what is inside the workers of a loader with ``persistent_workers=True``, or of torchdata's
+    ``StatefulDataLoader``: what those draw at random comes out otherwise.
 
     Raises:
         TypeError: ``model`` is no module, or ``optimizer`` no optimizer, and so on.

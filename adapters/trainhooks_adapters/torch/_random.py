@@ -59,6 +59,7 @@ class Generators:
 
     def _of(self, loader: Any) -> list[Any]:
         """Those that were given to the loader's parts, each once and always in the same order."""
+        loader = getattr(loader, "iterable", loader)  # what tqdm has around it
         batch_sampler = getattr(loader, "batch_sampler", None)
         parts = (loader, getattr(loader, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None))
         found: list[Any] = []
