@@ -18,7 +18,7 @@ ADAPTERS = CORE.parent / "adapters" / "trainhooks_adapters"
 
 _HOOKS = {"errors", "checks", "events", "filters", "gates", "dispatch", "callback"}
 _RUN = {"errors", "checks", "progress", "trainable", "logs", "world", "view", "run"}
-_DRIVER = _HOOKS | _RUN | {"bus", "frames", "signals", "randomness", "place", "scopes", "attach", "endings"}
+_DRIVER = _HOOKS | _RUN | {"bus", "frames", "signals", "randomness", "loaders", "place", "scopes", "attach", "endings"}
 _DRIVER |= {"checkpoint", "store"}
 _LOOP = _DRIVER | {"driver", "passes", "loop", "fit"}
 _MODELS = {"numpy_optimizers", "numpy_model", "schedules", "datasets"}
@@ -44,7 +44,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "frames": {"events", "logs"},
     "signals": _HOOKS | _RUN | {"bus"},
     "randomness": set(),
-    "place": {"errors", "frames", "randomness"},
+    "loaders": set(),
+    "place": {"errors", "frames", "loaders", "randomness"},
     "checkpoint": _HOOKS | _RUN | {"place", "store"},
     "scopes": _HOOKS | _RUN | {"bus", "frames", "signals", "place"},
     "attach": _HOOKS | _RUN | {"bus"},

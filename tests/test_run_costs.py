@@ -82,7 +82,7 @@ def calls_during(run: LoopRun) -> list[tuple[str, str, str]]:
 
 GENERATORS = ("_iterate", "batches")
 """What a ``for`` resumes at each of its turns."""
-CLOSING = ["close", "boundary", "leave", "keeps_state", "random_state", "_leave_if_paused"]
+CLOSING = ["close", "boundary", "_leave_if_paused"]
 """What follows the last batch."""
 
 

@@ -124,7 +124,8 @@ class Callback:
         return state and {name: value for name, value in state.items() if name != "run"}
 
     def reset(self) -> None:
-        """Forget what an earlier run left. Called before the first ``train_begin`` of a new run, never on a resume."""
+        """Forget what an earlier run left. Called before the first ``train_begin`` of a new run; on a resume only where
+        the state knows nothing of this callback."""
 
     def state_dict(self) -> dict[str, Any]:
         """Counters and bests, as JSON-able values and numpy arrays; settings belong to the constructor."""

@@ -1,4 +1,4 @@
-"""What a run's state holds: collect and restore it, as pure functions of its parts."""
+"""What a run's state holds: collect it from the parts of a run, and put it back into those of another."""
 
 from __future__ import annotations
 
@@ -142,7 +142,8 @@ def owned(state: Mapping[str, Any]) -> dict[str, Any]:
 
 def without_stop(state: Mapping[str, Any]) -> dict[str, Any]:
     """The state of a run that was stopped, for one that is to go on."""
-    progress = {**state["progress"], "stops": [], "stop_told": False}
+    held = state["progress"]["stops"][bool(state["progress"]["is_stopped"]) :]
+    progress = {**state["progress"], "stops": held, "is_stopped": False, "stop_told": False}
     start = state.get("epoch_start")
     return {**state, "progress": progress, "epoch_start": None if start is None else without_stop(start)}
 

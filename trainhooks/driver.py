@@ -32,7 +32,7 @@ from .callback import Callback
 from .dispatch import Listener
 from .endings import outcome_of, say
 from .frames import PARENTS, Frame
-from .place import Where, is_resumable
+from .place import BETWEEN_EPOCHS
 from .progress import Progress
 from .run import Outcome, Run
 from .scopes import Scopes
@@ -79,7 +79,6 @@ class Driver(Scopes):
         self.break_reason: str | None = None
         self._unwatch: Callable[[], None] | None = None
         self._epoch_start: dict[str, Any] | None = None
-        self._paused: dict[str, Any] | None = None
         if isinstance(callbacks, Callback):
             raise errors.one_callback(callbacks)
         self.add(*callbacks)
@@ -194,29 +193,23 @@ class Driver(Scopes):
         with contextlib.suppress(errors.WeightsError):  # there are none yet: to begin anew is to go on from here
             self._epoch_start = checkpoint.owned(self.state_dict())
 
-    def keep_pause(self) -> None:
-        """Keep the state of a pause for who asks for it later: the lines after the loops run on, and may change it."""
-        with contextlib.suppress(errors.WeightsError):  # there are none yet
-            self._paused = checkpoint.owned(self.state_dict())
-
     @property
     def is_resumable(self) -> bool:
         """Whether a state that is taken now can be gone on from."""
-        where = self.where()
-        return self._paused is not None or is_resumable(where) or self._start_of(where) is not None
+        at = self.place.at(self.stack, unfinished=self.is_unfinished)
+        return self.paused_at is not None or self.place.is_good(at) or self._start_at(at) is not None
 
-    def _start_of(self, where: Where) -> dict[str, Any] | None:
+    def _start_at(self, at: str) -> dict[str, Any] | None:
         """The state as the running epoch began, for one that is taken where the trainer cannot go on."""
-        return None if is_resumable(where) or where["at"] not in PARENTS else self._epoch_start
+        return None if self.place.is_good(at) or at not in PARENTS else self._epoch_start
 
     def state_dict(self, *, on_device: bool = False) -> dict[str, Any]:
         """As ``Run.state_dict``."""
-        if self._paused is not None:
-            return dict(self._paused)
         where = self.where()
-        start = self._start_of(where)
-        if start is None and not is_resumable(where):
-            said = checkpoint.not_resumable(where["at"], self.progress.epoch, "run.state_dict()")
+        at = where["at"]
+        start = self._start_at(at) if where["inside"] is None else None
+        if start is None and where["inside"] is None and at not in BETWEEN_EPOCHS:
+            said = checkpoint.not_resumable(at, self.progress.epoch, "run.state_dict()")
             warnings.warn(said, stacklevel=3)
         return checkpoint.collect(self.run, self.progress, self.trainable, self.bus, where, start, on_device)
 

@@ -41,6 +41,7 @@ class Frame:
         "logs",
         "name",
         "outputs",
+        "over",
         "random",
         "values",
         "values_of",
@@ -68,6 +69,8 @@ class Frame:
         """Of an epoch: how many passes of each kind and name have begun."""
         self.index: int | None = None
         """Which of its epoch's it is, from 0; None for one that stands in no epoch, or inside a batch."""
+        self.over = False
+        """Its loader has no more; a loader that keeps its place may be at its beginning again."""
         self.is_nested = False
         """It stands inside a training batch."""
         self.loader: Any = None

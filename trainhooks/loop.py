@@ -285,7 +285,7 @@ class LoopRun(_Forwards):
         if top.kind == "epoch":
             step = driver.place.next_pass(top, kind, name)
             if step == "done":
-                driver.place.pass_over(top.key, loader)
+                driver.place.loaders.begin(top.key, loader)
                 return
             running = None if step == "new" else step
         if kind == "pass":
@@ -298,6 +298,7 @@ class LoopRun(_Forwards):
         frame.key = top.key
         if running is not None:
             frame.batch, frame.random, frame.loader_state = running["batch"], running["random"], running["loader"]
+            progress.batch = max(frame.batch, 0)
             if frame.logs is not None and running["logs"] is not None:
                 frame.logs.load_state_dict(running["logs"])
         try:

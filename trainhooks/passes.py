@@ -37,9 +37,10 @@ def batches(
     batch = frame.batch
     # where it had begun, its loader is brought to the place in any case: its generators may serve others
     items = None if running is None else driver.place.enter(frame, loader, limit, running)
-    if progress.halt and (trains or (pauses and progress.pause is not None)):
-        return
     if running is not None and running["over"]:
+        frame.over = True
+        return
+    if progress.halt and (trains or (pauses and progress.pause is not None)):
         return
     for item in driver.place.enter(frame, loader, limit, None) if items is None else items:
         if progress.halt and trains and not driver.only_pauses:
@@ -65,6 +66,8 @@ def batches(
                     signals.attend()
         if progress.halt and (trains or (pauses and progress.pause is not None)):
             break
+    else:
+        frame.over = True
 
 
 def come_back(driver: Driver, frame: Frame) -> None:

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 
 from .errors import LoopError
-from .frames import Frame
+from .frames import PARENTS, Frame
+from .loaders import Loaders, keeps_state
 from .randomness import random_states, set_random_states
 
 if TYPE_CHECKING:
@@ -39,11 +40,6 @@ class Where(TypedDict):
     loaders: Mapping[str, Any]
 
 
-def is_resumable(where: Where) -> bool:
-    """Whether any trainer that can begin there goes on from a state that was taken there."""
-    return where["at"] in BETWEEN_EPOCHS or where["inside"] is not None
-
-
 class Place:
     """Where inside an epoch one run is; and, until it has got there, where it is to go on.
 
@@ -55,16 +51,37 @@ class Place:
         self.progress, self.trainable = progress, trainable
         self.ahead: Mapping[str, Any] | None = None
         self._random: Mapping[str, Any] | None = None
-        self._loaders: dict[str, Any] = {}
-        """What loaders go on from, by the key of the pass in its epoch, each until it is taken."""
-        self._done: dict[str, Any] = {}
-        """The loaders of this run's passes, by the same key."""
-        self._met: list[Any] = []
-        """The loaders that have taken what they go on from, while others have not."""
+        self.loaders = Loaders(trainable)
         self._held: Mapping[str, Any] | None = None
         """The Trainable's state as it was before lines of the user's that had run before."""
 
     # Where it is
+
+    def at(self, stack: Sequence[Frame], *, unfinished: bool) -> str:
+        """The innermost open scope; or, where nobody could go on from, in words why.
+
+        Args:
+            stack: the open scopes.
+            unfinished: whether an epoch began and did not end.
+        """
+        at = stack[-1].kind if stack else "nothing"
+        if self.ahead is not None:
+            return at  # until it has got there, that is where it is
+        if any(frame.in_batch for frame in stack):
+            return "inside a batch"
+        if self.progress.phase in ("test", "predict") and at not in ("test", "predict"):
+            return f"in {self.progress.phase}_end"  # its metrics are not the epoch's yet
+        if unfinished and at in BETWEEN_EPOCHS:
+            return "after an exception"
+        if at in ("test", "predict") and not any(frame.kind == "epoch" for frame in stack):
+            return "run"  # an evaluation alone begins anew
+        return at
+
+    def is_good(self, at: str) -> bool:
+        """Whether a state that is taken at that place can be gone on from by a trainer like this one."""
+        if at in BETWEEN_EPOCHS or self.ahead is not None:
+            return True
+        return at in PARENTS and self.trainable.missing("mid_epoch") is None
 
     def where(self, stack: Sequence[Frame], *, unfinished: bool, ended: bool) -> Where:
         """The place in the run, for a state that is taken now.
@@ -74,35 +91,11 @@ class Place:
             unfinished: whether an epoch began and did not end.
             ended: whether the running epoch was asked to end.
         """
-        at: str = stack[-1].kind if stack else "nothing"
-        epoch = next((frame for frame in stack if frame.kind == "epoch"), None)
-        inside = None
-        if self.ahead is not None:  # until it has got there, that is where it is
-            inside = self.ahead
-        elif any(frame.in_batch for frame in stack):
-            at = "inside a batch"
-        elif self.progress.phase in ("test", "predict") and at not in ("test", "predict"):
-            at = f"in {self.progress.phase}_end"  # its metrics are not the epoch's yet
-        elif unfinished and at in BETWEEN_EPOCHS:
-            at = "after an exception"
-        elif epoch is None:
-            at = "run" if at in ("test", "predict") else at  # an evaluation alone begins anew
-        elif self.trainable.missing("mid_epoch") is None:
-            inside = self._inside(stack, epoch, ended)
-        return {"at": at, "inside": inside, "random": self._random_states(), "loaders": self._of_loaders()}
-
-    def _of_loaders(self) -> dict[str, Any]:
-        done = {
-            key: {
-                "state": self._state_of(loader, inside=False),
-                "random": self.trainable.random_state(loader),
-            }
-            for key, loader in self._done.items()
-        }  # as they are now: a loader, or its generator, may serve several passes
-        return {**self._loaders, **done}
-
-    def _state_of(self, loader: Any, *, inside: bool) -> Any:
-        return self.trainable.loader_state(loader, inside=inside) if keeps_state(loader) else None
+        at = self.at(stack, unfinished=unfinished)
+        inside = self.ahead
+        if inside is None and at not in BETWEEN_EPOCHS and self.is_good(at):
+            inside = self._inside(stack, next(frame for frame in stack if frame.kind == "epoch"), ended)
+        return {"at": at, "inside": inside, "random": self._random_states(), "loaders": self.loaders.states()}
 
     def _inside(self, stack: Sequence[Frame], epoch: Frame, ended: bool) -> Mapping[str, Any]:
         running = next((frame for frame in stack if frame.index is not None), None)
@@ -125,11 +118,11 @@ class Place:
             "name": frame.name,
             "done": done,
             "batch": frame.batch,
-            "over": frame.left,  # by a break: no more of its batches are to come
+            "over": frame.over or frame.left,  # by a break: no more of its batches are to come
             "length": self.progress.steps_per_epoch if frame.kind == "pass" else None,
             "logs": None if frame.kind == "pass" or frame.logs is None else frame.logs.state_dict(),
             "random": frame.random,
-            "loader": frame.loader_state if frame.loader is None else self._state_of(frame.loader, inside=True),
+            "loader": frame.loader_state if frame.loader is None else self.loaders.state_of(frame.loader, inside=True),
             "now": None if frame.loader is None else self.trainable.random_state(frame.loader),
         }
 
@@ -141,8 +134,8 @@ class Place:
 
     def go_on(self, where: Where) -> None:
         """Have the run go on from there."""
-        self.ahead, self._random, self._loaders = where["inside"], where["random"], dict(where["loaders"])
-        self._done = {}
+        self.ahead, self._random = where["inside"], where["random"]
+        self.loaders.go_on(where["loaders"])
 
     def keep(self) -> None:
         """Keep the Trainable's state: what the user's lines do to it from here on is undone by ``undo``."""
@@ -163,9 +156,12 @@ class Place:
             self._set_random()
             return False
         self.progress.first_step, self.progress.passes = ahead["first_step"], set(ahead["passes"])
-        if ahead["ended"]:
-            self.progress.halt = True
         return True
+
+    @property
+    def was_ended(self) -> bool:
+        """Whether the epoch that it goes on in had been asked to end."""
+        return self.ahead is not None and bool(self.ahead["ended"])
 
     def hold(self, epoch: Frame) -> None:
         """The user's lines of an epoch begin; where they ran before, what they do is undone when it has got there."""
@@ -205,7 +201,9 @@ class Place:
                 "Go on with the loop that the state was taken in."
             )
         self.arrive(epoch, at_pass=True)
-        return "new" if running is None or kind == "predict" else running
+        if running is None or kind != "predict":
+            return "new" if running is None else running
+        return {**running, "done": 0, "batch": -1, "over": False}  # it begins anew: of its outputs nothing was kept
 
     def done_of_next(self, top: Frame) -> int:
         """How many batches of the pass that begins next were done before the state was taken."""
@@ -232,8 +230,7 @@ class Place:
         if epoch.logs is not None:
             epoch.logs.load_state_dict(ahead["logs"])
         epoch.batch = ahead["batch"]
-        if running is not None and running["kind"] == "predict" and running["random"] is not None:
-            self._random = running["random"]  # it begins anew: of its outputs nothing was kept
+        self.progress.batch = max(epoch.batch, 0)
         if running is None or not running["done"] or running["kind"] == "predict":
             self._set_random()
 
@@ -250,16 +247,18 @@ class Place:
             LoopError: the loader ends before the place is reached.
         """
         if frame.index is None:
+            if frame.is_nested:
+                self.loaders.begin(f"{frame.kind}/{frame.name}/nested", loader)
             return limited(loader, limit)
         frame.loader = loader
         done: int = 0 if running is None else running["done"]
-        key = frame.key
         if running is None or not done:
-            self._put_back(key, loader)
+            self.loaders.begin(frame.key, loader)
+            if running is not None and running["random"] is not None:  # it had been entered, and begins anew
+                set_random_states(running["random"], self.trainable, loader)
             frame.random = random_states(self.trainable, loader)
             return limited(loader, limit)
-        if self._loaders.pop(key, None) is not None:
-            self._met.append(loader)
+        self.loaders.go_on_inside(frame.key, loader)
         frame.random = running["random"]
         set_random_states(running["random"], self.trainable, loader)
         if keeps_state(loader) and running["loader"] is not None:
@@ -276,37 +275,14 @@ class Place:
         length = None if running["length"] is None else self.progress.steps_per_epoch
         if length != running["length"]:
             warnings.warn(
-                f"run.train(...): the epoch had {running['length']} batches when the state was taken, and has {length}: "
-                f"it goes on after {done} of these.",
+                f"run.train(...): the epoch had {running['length']} batches when the state was taken, and has "
+                f"{length}: it goes on after {done} of these.",
                 stacklevel=4,
             )
         if running["now"] is not None:
             self.trainable.load_random_state(running["now"], loader)  # what torchdata's draws to find its place is not
         self._set_random()  # what it drew when the pass began
         return items
-
-    def pass_over(self, key: str, loader: Any) -> None:
-        """A pass was done before the state was taken; its loader goes on from where it was."""
-        self._put_back(key, loader)
-        self._done[key] = loader
-
-    def leave(self, frame: Frame) -> None:
-        """A pass is over."""
-        if frame.index is None or frame.loader is None:
-            return
-        if keeps_state(frame.loader) or self.trainable.random_state(frame.loader):
-            self._done[frame.key] = frame.loader
-
-    def _put_back(self, key: str, loader: Any) -> None:
-        """Have a loader go on from where it was when the state was taken, once."""
-        kept = self._loaders.pop(key, None)
-        if kept is None:
-            return
-        is_new = not any(loader is one for one in self._met)
-        self._met = [*self._met, loader] if self._loaders else []  # once all are taken nobody asks again
-        self.trainable.load_random_state(kept["random"], loader, new_only=True)
-        if is_new and keeps_state(loader) and kept["state"] is not None:
-            self.trainable.load_loader_state(loader, kept["state"])
 
     def _set_random(self) -> None:
         states, self._random = self._random, None
@@ -317,11 +293,6 @@ class Place:
 def limited(loader: Iterable[Any], limit: int | None) -> Iterable[Any]:
     """At most ``limit`` items of ``loader``; no more are drawn."""
     return loader if limit is None else itertools.islice(loader, limit)
-
-
-def keeps_state(loader: Any) -> bool:
-    """Whether a loader knows by itself where it is, as torchdata's StatefulDataLoader."""
-    return callable(getattr(loader, "state_dict", None)) and callable(getattr(loader, "load_state_dict", None))
 
 
 def _called(kind: str, name: str) -> str:

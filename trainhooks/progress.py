@@ -131,6 +131,7 @@ class Progress:
         asked = [[s.kind, s.reason, s.source] for s in (self.stop, *self.held.values()) if s is not None]
         return {name: getattr(self, name) for name in _COUNTS} | {
             "stops": asked,
+            "is_stopped": self.stop is not None,  # else they are all held
             "stop_told": self.stop is not None and self.told is not None and self.told.kind != "pause",
             "passes_seen": sorted(self.passes_seen),
         }

@@ -38,6 +38,7 @@ class Scopes:
         self.is_unfinished = False
         self.validation: str | None = None
         self.begins_again = False
+        self.paused_at: Where | None = None
         self._ended = False
         """The running epoch was asked to end."""
 
@@ -48,8 +49,10 @@ class Scopes:
 
     @property
     def is_whole(self) -> bool:
-        """Whether a save that was asked for can be carried out: nothing is half done, no validation runs."""
-        return self.progress.phase not in ("test", "predict") and not self.is_in_batch
+        """Whether a save that was asked for can be carried out: nothing is half done or left, no validation runs."""
+        if self.progress.phase in ("test", "predict"):
+            return False
+        return not any(frame.in_batch or frame.left for frame in self.stack)
 
     @property
     def only_pauses(self) -> bool:
@@ -65,10 +68,12 @@ class Scopes:
         """
         if self.progress.pause is not None and not self.signals.muted and not self.is_in_batch:
             self.signals.pause()
-            self.keep_pause()
+            self.paused_at = self.where()
 
     def where(self) -> Where:
-        """The place in the run, for a state that is taken now."""
+        """The place in the run, for a state that is taken now; after a pause that of the pause."""
+        if self.paused_at is not None:
+            return self.paused_at
         return self.place.where(self.stack, unfinished=self.is_unfinished, ended=self._ended)
 
     @property
@@ -78,9 +83,6 @@ class Scopes:
 
     def keep_epoch_start(self) -> None:
         """An epoch is about to begin; the driver keeps the state for a trainer that cannot go on inside one."""
-
-    def keep_pause(self) -> None:
-        """A pause was taken; the driver keeps the state, since the loop's owner may go on and change it."""
 
     @property
     def is_complete(self) -> bool:
@@ -142,6 +144,8 @@ class Scopes:
             progress.first_step = progress.step
             self.is_unfinished, self._ended = True, False
             again = not self.signals.muted and self.place.begin_epoch()
+            if again and self.place.was_ended:
+                self._ended = progress.halt = True
         elif kind == "pass":
             progress.phase = "train"
             frame.batch = self.stack[-2].batch  # a second pass goes on counting
@@ -180,11 +184,11 @@ class Scopes:
             raise errors.GrammarError(f"{kind!r} cannot end: open is {frame.kind if frame else 'nothing'!r}")
         if frame.in_batch:
             self.batch_end(counted=frame.logged == frame.batch)
-        if kind != "epoch" and not (kind == "train" and (self.is_complete or frame.left)):
-            self.boundary()  # but where nothing is left that it could put off
+        # where one was left by a break, lines have run since; of a training that is over nothing is left to put off
+        if not (kind == "epoch" or frame.left or (kind == "train" and self.is_complete)):
+            self.boundary()
         if kind == "epoch" and not self.signals.muted:
             self.place.arrive(frame)
-        self.place.leave(frame)
         self.stack.pop()  # first, so that a hook that raises in its end does not have it ended again
         progress = self.progress
         if logs is not None:
@@ -205,9 +209,9 @@ class Scopes:
             finally:
                 if kind != "train":
                     self._leave_validation(frame)
-            if progress.save_asked:  # it waited for the end of the validation; not where that end raised
+            if progress.save_asked and not frame.left:  # it waited for the validation's end; not where that raised
                 self.signals.attend()
-            if self.stack[-1].kind == "epoch":
+            if self.stack[-1].kind == "epoch" and not frame.left:
                 self.boundary()
 
     def _end_epoch(self, logs: Logs) -> None:

@@ -146,6 +146,10 @@ class Trainable:
             new_only: set nothing but those of the loader's generators that this run has neither read nor set before.
         """
 
+    def draws_by_itself(self, loader: Any) -> bool:
+        """Whether the loader has random generators of its own, which ``random_state`` keeps."""
+        return False
+
     def loader_state(self, loader: Any, *, inside: bool) -> Any:
         """What ``loader.state_dict()`` gives, as JSON-able values and numpy arrays.
 

@@ -119,6 +119,7 @@ class BackupAndRestore(Callback):
         return {}
 
     def resume_from(self, run: Run) -> Mapping[str, Any] | None:
+        self._good = []
         who = f"BackupAndRestore(backup_dir={str(self.backup_dir)!r})"
         if self.backup_dir.exists() and not self.backup_dir.is_dir():
             raise NotADirectoryError(f"{who}: it is there and is no folder. Give another name.")

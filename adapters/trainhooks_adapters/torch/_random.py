@@ -47,6 +47,10 @@ class Generators:
             if saved.shape == generator.get_state().shape and not _is_in(generator, met):  # a GPU's is shorter
                 generator.set_state(saved)
 
+    def are_in(self, loader: Any) -> bool:
+        """Whether the loader was given generators of its own."""
+        return bool(self._of(loader))
+
     def _load_global(self, state: Mapping[str, Any]) -> None:
         torch = import_torch()
         if "cpu" in state:

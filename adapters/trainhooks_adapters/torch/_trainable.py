@@ -129,7 +129,10 @@ class TorchTrainable(trainhooks.Trainable):
     def load_random_state(self, state: Mapping[str, Any], loader: Any = None, *, new_only: bool = False) -> None:
         self._generators.load(state, loader, new_only)
 
-    def loader_state(self, loader: Any, *, inside: bool = True) -> Any:
+    def draws_by_itself(self, loader: Any) -> bool:
+        return self._generators.are_in(loader)
+
+    def loader_state(self, loader: Any, *, inside: bool) -> Any:
         if not inside and isinstance(loader, import_torch().utils.data.DataLoader):
             return None  # torchdata's: a state of its own would have the next pass go on in the last one
         return pack(loader.state_dict(), f"the {type(loader).__name__}", to_numpy)
