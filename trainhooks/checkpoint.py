@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from .callback import keyed
-from .errors import LoopError, StateFileError, WeightsError, listing
+from .errors import LoopError, NoWeightsError, StateFileError, WeightsError, listing
 from .place import BETWEEN_EPOCHS
 from .run import EpochRecord
 
@@ -39,8 +39,20 @@ _WORDS: Final = {
 }
 
 
-def not_resumable(at: str, epoch: int, who: str) -> str:
-    """What is wrong with a state that was taken where nobody can go on."""
+def not_resumable(at: str, epoch: int, who: str, reason: str | None = None) -> str:
+    """What is wrong with a state that was taken where nobody can go on.
+
+    Args:
+        at: the place, as ``Place.at`` gives it.
+        epoch: its number.
+        who: who says so.
+        reason: why the trainer cannot go on there; None where no trainer could.
+    """
+    if reason is not None:
+        return (
+            f"{who}: the state was taken {_WORDS.get(at, at)} of epoch {epoch}. {reason} Take it at an epoch's end; or "
+            "attach a callback that saves, as BackupAndRestore, for the state of the epoch's beginning to be kept."
+        )
     return (
         f"{who}: the state was taken {_WORDS.get(at, at)} of epoch {epoch}, where nobody can go on from. Take it at "
         "the end of a batch or of an epoch, in a callback with phase='save', which comes after those that decide; or "
@@ -193,8 +205,8 @@ def _resumable(state: Mapping[str, Any], trainable: Trainable) -> Mapping[str, A
     reason = trainable.missing("mid_epoch")
     if state["inside"] is not None and reason is not None:
         raise LoopError(
-            f"load_state_dict(): the state was taken inside epoch {epoch} of {state['framework']}'s training. {reason} "
-            "Take a state at an epoch's end."
+            f"{state.get('origin', 'load_state_dict()')}: the state was taken inside epoch {epoch} of "
+            f"{state['framework']}'s training. {reason} Take a state at an epoch's end."
         )
     return state
 
@@ -205,6 +217,8 @@ def _load_trainable(trainable: Trainable, state: Mapping[str, Any]) -> None:
     except WeightsError as error:
         if "origin" not in state:
             raise
+        if isinstance(error, NoWeightsError):
+            raise NoWeightsError(f"the checkpoint {state['origin']!r} cannot be loaded yet. {error}") from error
         raise WeightsError(
             f"the checkpoint {state['origin']!r} is of another model or optimizer. {error} Delete it to begin anew, or "
             "give another folder."

@@ -190,7 +190,7 @@ class Driver(Scopes):
         self._epoch_start = None
         if self.signals.muted or self.run.can("mid_epoch") or not self.run.can("state") or not self.signals.savers():
             return
-        with contextlib.suppress(errors.WeightsError):  # there are none yet: to begin anew is to go on from here
+        with contextlib.suppress(errors.NoWeightsError):  # there are none yet: to begin anew is to go on from here
             self._epoch_start = checkpoint.owned(self.state_dict())
 
     @property
@@ -209,7 +209,8 @@ class Driver(Scopes):
         at = where["at"]
         start = self._start_at(at) if where["inside"] is None else None
         if start is None and where["inside"] is None and at not in BETWEEN_EPOCHS:
-            said = checkpoint.not_resumable(at, self.progress.epoch, "run.state_dict()")
+            reason = self.trainable.missing("mid_epoch") if at in PARENTS else None
+            said = checkpoint.not_resumable(at, self.progress.epoch, "run.state_dict()", reason)
             warnings.warn(said, stacklevel=3)
         return checkpoint.collect(self.run, self.progress, self.trainable, self.bus, where, start, on_device)
 

@@ -9,6 +9,7 @@
     ├── LoopError (RuntimeError)                 the loop's verbs used out of their order
     │   └── GrammarError                         an event where the grammar has no place for it
     ├── WeightsError (ValueError)                names or shapes that do not fit the model
+    │   └── NoWeightsError                       the model has not been built yet
     ├── StateFileError (ValueError)              a file that is damaged, or holds no state
     ├── NoAdapterError (TypeError)               nothing here can wrap this object
     └── FrameworkNotInstalledError (ImportError) names the extra to install
@@ -61,6 +62,10 @@ class GrammarError(LoopError):
 
 class WeightsError(TrainhooksError, ValueError):
     """Weights whose names or shapes do not fit the model; none was written."""
+
+
+class NoWeightsError(WeightsError):
+    """The model has no weights yet: it is built when it sees its first batch."""
 
 
 class StateFileError(TrainhooksError, ValueError):

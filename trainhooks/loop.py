@@ -60,7 +60,7 @@ class _PausedError(BaseException):
     """
 
     def __init__(self, run: LoopRun) -> None:
-        super().__init__("the run was paused")
+        super().__init__("the run was paused, which ends its `with`; who wraps that must return what __exit__ returns")
         self.run = run
 
 

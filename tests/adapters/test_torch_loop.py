@@ -303,8 +303,8 @@ class Stepping:
     def __enter__(self) -> LoopRun:
         return self.run.__enter__()
 
-    def __exit__(self, *error: Any) -> None:
-        self.run.__exit__(*error)
+    def __exit__(self, *error: Any) -> bool:
+        return self.run.__exit__(*error)
 
     def train(self, items: Any) -> Iterator[Any]:
         for item in self.run.train(items):

@@ -259,3 +259,11 @@ def test_a_full_disk_is_told_of_with_the_folder_and_the_one_that_is_good(tmp_pat
         f"BackupAndRestore: {str(tmp_path / 'b' / 'backup-000002')!r} could not be written (No space left on device); "
         "'backup-000001' before it is good.",
     )
+
+
+def test_an_evaluation_that_is_paused_leaves_the_backup_of_the_training(tmp_path: Path) -> None:
+    run_it(BackupAndRestore(tmp_path), StopAt(step=5, kind="pause"))
+    kept = store.checkpoints(tmp_path)
+    pause = StopAt("test_batch_end", kind="pause")
+    evaluate(MLP((2, 2), optimizer="adam"), (X, Y), callbacks=[BackupAndRestore(tmp_path), pause])
+    assert store.checkpoints(tmp_path) == kept

@@ -38,7 +38,7 @@ def test_a_state_that_is_not_finite_is_not_taken_and_the_one_before_stays() -> N
     spoiler = Do("train_batch_end", spoil, nth=3)
     _, told = train(data(2), NaNGuard(), spoiler)
     assert [one.partition(",")[0] for one in told] == ["NaNGuard: epoch 1"]
-    assert "batch 0: loss is nan. The state of step 0 is put back" in told[0]
+    assert "before batch 1: 'weights/layer0/kernel' is not finite. The state of step 0 is put back" in told[0]
 
 
 def test_a_nan_before_training_is_an_error() -> None:

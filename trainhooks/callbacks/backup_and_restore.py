@@ -15,7 +15,7 @@ from .. import store
 from ..callback import Callback
 from ..checkpoint import owned, read_from, without_stop
 from ..dispatch import Listener
-from ..errors import StateFileError, WeightsError
+from ..errors import NoWeightsError, StateFileError
 from ..events import EVENTS, Event
 from ._background import Background
 from ._save_freq import due_inside_epochs
@@ -55,9 +55,9 @@ class BackupAndRestore(Callback):
             that ends waits for it.
         resume_stopped: whether a run whose backup says that it was stopped goes on. It stays stopped otherwise.
 
-    ``run.save()`` takes a backup too, and so does a pause, at the batch where it is taken. Where a run is given a state
-    to go on from (``resume=``), that comes first, and takes the place of the backups as training begins. ``save_freq``
-    counts training batches: a validation that is killed each time before its end begins again each time.
+    ``run.save()`` takes a backup too, and so does a pause of a training, at the batch where it is taken. Where a run is
+    given a state to go on from (``resume=``), that comes first, and takes the place of the backups as training begins.
+    ``save_freq`` counts training batches: a validation that is killed each time before its end begins again each time.
 
     What is not in it, and what to do:
 
@@ -74,6 +74,7 @@ class BackupAndRestore(Callback):
     Raises:
         ValueError: ``save_freq`` has no meaning, or ``backup_dir`` is empty; or another one has the same folder.
         StateFileError: (before training) every backup is damaged; or it is another framework's.
+        NoWeightsError: (before training) the model has not been built, so that it cannot take its weights back.
         WeightsError: (before training) it is of another model or optimizer: delete it to begin anew.
         OSError: (before training) nothing can be written there; (later) a backup cannot be written, and the one before
             it stays good. With ``background`` that is raised at the next backup, which is begun all the same, or in the
@@ -156,7 +157,8 @@ class BackupAndRestore(Callback):
         run.save()  # after the last listener: another callback that saves has files to tell of in its state
 
     def save(self, run: Run) -> None:
-        if not run.is_resumable:
+        # what an evaluation alone could save would take the place of a training's
+        if not (self._trains and run.is_resumable):
             return
         failed = self._waited()  # before anything is copied: no two copies are in memory
         state = self._state(run)
@@ -207,7 +209,7 @@ class BackupAndRestore(Callback):
         """The state to keep; None where it is nothing to go on from."""
         try:
             state = run.state_dict(on_device=self.background)
-        except WeightsError:
+        except NoWeightsError:
             if run.step:
                 raise
             return None  # the model has no weights yet: to begin anew is to go on from here

@@ -12,7 +12,7 @@ import numpy as np
 from ..callback import Callback
 from ..checks import count, is_number
 from ..dispatch import Listener
-from ..errors import WeightsError, unmet_monitor
+from ..errors import NoWeightsError, WeightsError, unmet_monitor
 from ..events import EVENTS, Event
 from ._finite import first_nan, infinite
 from ._save_freq import due_inside_epochs
@@ -125,6 +125,8 @@ class NaNGuard(Callback):
         self._taken_at = self._since = 0
         """The step of the good state, and how often it was put back."""
         self._infinite: set[str] = set()
+        self._unbuilt = False
+        """Whether a state could not be taken because the model had no weights yet."""
         self._blind = False
         """Whether a running mean has been NaN in this epoch."""
 
@@ -141,6 +143,8 @@ class NaNGuard(Callback):
             self._seen = True
             trouble = self._judge(value)
             self._blind = trouble is not None and not own
+        if self._unbuilt and trouble is None:
+            self._take(run)
         if run.world.any(trouble is not None):
             if value is not None and not math.isfinite(value):
                 self.nonfinite_batches += 1
@@ -194,12 +198,20 @@ class NaNGuard(Callback):
 
     def _take(self, run: Run) -> None:
         """Keep the state as it is now, if it is good."""
-        state = run.trainable.state_dict()
+        try:
+            state = run.trainable.state_dict()
+        except NoWeightsError:
+            if run.step:
+                raise
+            self._unbuilt = True  # they are made at the first batch, after which it is taken
+            return
+        self._unbuilt = False
         if self._good is None:
             if name := first_nan(state):
                 raise WeightsError(f"NaNGuard: {name!r} holds a NaN, and there is no good state to go back to.")
             self._infinite = infinite(state)
-        elif self._not_finite(state):
+        elif name := self._not_finite(state):  # where the loss did not show it
+            self._go_back(run, f"epoch {run.epoch}, before batch {run.batch + 1}: {name!r} is not finite")
             return
         self._good, self._taken_at, self._since = state, run.step, 0
 

@@ -80,7 +80,8 @@ def bridge(
         callbacks: attached in this order at the beginning of each ``fit``, ``evaluate`` or ``predict``.
         min_epochs: a decision to stop before so many finished epochs is held until then.
         resume: what ``run.state_dict()`` gave, the path of a checkpoint, or a folder of checkpoints, of which the
-            newest good one is taken: the first ``fit`` goes on from it, and is told at which epoch to begin.
+            newest good one is taken: the first ``fit`` goes on from it, and is told at which epoch to begin (an
+            ``initial_epoch`` of its own does not count; with ``wrap`` it does).
         resume_stopped: whether a run that had stopped goes on; without it no epoch is trained.
 
     Raises:

@@ -33,7 +33,7 @@ def state_of(model: Any) -> dict[str, Any]:
     Lookup tables of preprocessing layers, as a ``TextVectorization``'s, are no variables: adapt it again.
 
     Raises:
-        WeightsError: the model has not been built yet, as on TensorFlow before its first batch.
+        NoWeightsError: the model has not been built yet, as on TensorFlow before its first batch.
     """
     return _collect(model, _array)
 
@@ -45,7 +45,7 @@ def snapshot_of(model: Any) -> dict[str, Any]:
 
 def _collect(model: Any, keep: Callable[[Any], Any]) -> dict[str, Any]:
     if not model.built:
-        raise errors.WeightsError(f"run.state_dict(): the model has no weights yet. {_BUILD}")
+        raise errors.NoWeightsError(f"run.state_dict(): the model has no weights yet. {_BUILD}")
     variables = of_model(model)
     places = places_of(variables)
     return {
@@ -84,10 +84,11 @@ def load_state(model: Any, state: Mapping[str, Any]) -> None:
     is not built yet is built for the variables that it had; one that was not, begins anew.
 
     Raises:
-        WeightsError: the model is not built, or the state is of another one, or of other optimizers.
+        NoWeightsError: the model has not been built yet.
+        WeightsError: the state is of another model, or of other optimizers.
     """
     if not model.built:
-        raise errors.WeightsError(f"{_WHO}: the model has no weights yet. {_BUILD}")
+        raise errors.NoWeightsError(f"{_WHO}: the model has no weights yet. {_BUILD}")
     try:
         pairs, optimizers = _checked(model, state)
     except (KeyError, IndexError, TypeError, AttributeError) as error:  # what values of another shape lead to

@@ -88,7 +88,7 @@ class Translation:
         self._do(self._begin_training)
 
     def on_train_end(self, logs: Any = None) -> None:
-        self._do(lambda driver: driver.close("train"))
+        self._do(self._end_training)
         self._end()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -173,9 +173,18 @@ class Translation:
             first = progress.epochs_done
             if self.resume is not None and self.initial_epoch is not None:
                 first = self.initial_epoch
+                driver.run.history = [record for record in driver.run.history if record.epoch < first]
             self._begin_at(first, progress)
         self.resume = None  # the first fit goes on from it; the next is a new run
         driver.open("train")
+
+    def _end_training(self, driver: trainhooks.Driver) -> None:
+        progress = driver.progress
+        cut = progress.max_epochs is not None and progress.epochs_done < progress.max_epochs
+        if cut and self.native.stop_training and not progress.should_stop:  # a callback of Keras's own stops with it
+            driver.run.stop("model.stop_training was set", source="keras")
+            driver.signals.attend()
+        driver.close("train")
 
     def _begin_at(self, first: int, progress: Any) -> None:
         """Tell ``fit``, which has asked for ``initial_epoch`` before anybody knew better."""

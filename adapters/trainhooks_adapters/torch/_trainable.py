@@ -144,7 +144,7 @@ class TorchTrainable(trainhooks.Trainable):
         state: dict[str, Any] = self.model.state_dict()
         is_lazy = import_torch().nn.parameter.is_lazy
         if empty := [key for key, tensor in tensors_of(state).items() if is_lazy(tensor) or tensor.is_meta]:
-            raise errors.WeightsError(
+            raise errors.NoWeightsError(
                 f"{who}: {errors.listing(empty)} have no values yet (lazy, or on the meta device). "
                 "Send one batch through the model, or load its weights, first."
             )

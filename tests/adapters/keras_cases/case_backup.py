@@ -120,3 +120,15 @@ def test_a_model_that_is_built_by_its_first_batch_is_backed_up_from_then_on(tmp_
     else:
         fit(again, epochs=2)
         assert [record.epoch for record in again.run.history] == [0, 1]
+
+
+def test_a_stop_of_kerass_own_is_a_decision_so_that_the_finished_run_is_over(tmp_path: Path) -> None:
+    class Stops(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self.model.stop_training = epoch == 1
+
+    wrapped = trainhooks.wrap(plain(), callbacks=[BackupAndRestore(tmp_path / "backup")])
+    fit(wrapped, epochs=5, callbacks=[Stops()])
+    run = wrapped.run
+    assert (run.outcome, run.stop_kind, run.stop_source, run.epochs_done) == ("stopped", "decision", "keras", 2)
+    assert (run.stop_reason, backups(tmp_path / "backup")) == ("model.stop_training was set", [])

@@ -95,7 +95,8 @@ def test_a_run_that_a_timer_paused_at_an_epochs_end_has_what_is_left_when_it_is_
     fitted(Timer(3, kind="pause", interval="epoch", clock=clock), keep, clock=clock)
     timer = Timer(9, clock=clock)
     wrapped = trainhooks.wrap(MODEL, callbacks=[timer], resume=states[-1])
-    wrapped.fit(X, Y, batch_size=2, epochs=5, verbose=0, callbacks=[Passes(clock, 1.0)])
+    with pytest.warns(UserWarning, match="saved with duration=3"):
+        wrapped.fit(X, Y, batch_size=2, epochs=5, verbose=0, callbacks=[Passes(clock, 1.0)])
     assert wrapped.run is not None
     assert (wrapped.run.epochs_done, wrapped.run.step, timer.elapsed) == (2, 6, 9.0)
 
