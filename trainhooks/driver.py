@@ -149,6 +149,8 @@ class Driver(Scopes):
                 callback.run = None
             if self._unwatch is not None:
                 self._unwatch()
+            if self.paused_at is None:
+                self._epoch_start = None  # as large as the model and its optimizer
         if raised and self.error is None:
             self.error = raised.pop(0)[1]
             self._ended_as = self._outcome()

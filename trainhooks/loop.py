@@ -10,6 +10,8 @@
 A ``break`` and an exception look alike to a generator, so leaving a loop only marks its scope as left. Opening another
 scope, the outer loop's next turn, ``run.log`` or the end of ``with`` then shows that it was a break, and its end fires
 there: late by the lines in between. A ``with`` that ends in an exception makes it the exception, and no end fires.
+
+Where a pause was taken, the loop that it was taken in ends the ``with``: no line of the owner's runs any more in it.
 """
 
 from __future__ import annotations
