@@ -287,7 +287,7 @@ def test_a_pause_in_a_validation_inside_a_batch_waits_for_that_batch(event: str,
     seed(1)
     paused_trace = Trace()
     paused, _ = nested(StopAt(event, nth, kind="pause"), paused_trace)
-    assert (paused.outcome, paused_trace.names[-2]) == ("paused", "stop") or paused_trace.names[-2] == "train_batch_end"
+    assert (paused.outcome, paused_trace.names[-2]) == ("paused", "train_batch_end")
     seed(99)
     assert nested(resume=as_json(paused.state_dict()))[1] == uninterrupted
 
@@ -365,6 +365,5 @@ def test_fit_goes_on_in_the_order_that_it_had_with_a_seed_or_without(given: int 
     assert [sorted(rows[first : first + 10]) for first in (0, 10, 20)] == [list(range(10))] * 3
     if given is not None:
         whole = Rows()
-        fit(whole, np.arange(10), epochs=3, batch_size=3, seed=given)
-        assert rows == whole.seen
-    assert [record.logs["loss"] for record in again.history] == [pytest.approx(45 / 10 * 3, abs=9)] * 3
+        run = fit(whole, np.arange(10), epochs=3, batch_size=3, seed=given)
+        assert (rows, again.history) == (whole.seen, run.history)
