@@ -211,6 +211,7 @@ class NaNGuard(Callback):
                 raise WeightsError(f"NaNGuard: {name!r} holds a NaN, and there is no good state to go back to.")
             self._infinite = infinite(state)
         elif name := self._not_finite(state):  # where the loss did not show it
+            self.nonfinite_batches += 1
             self._go_back(run, f"epoch {run.epoch}, before batch {run.batch + 1}: {name!r} is not finite")
             return
         self._good, self._taken_at, self._since = state, run.step, 0

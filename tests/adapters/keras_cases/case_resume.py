@@ -189,7 +189,9 @@ def test_going_on_between_two_epochs_equals_never_having_stopped() -> None:
 
 def test_a_state_from_inside_an_epoch_is_refused_when_it_is_given() -> None:
     states: list[Any] = []
-    with pytest.warns(UserWarning, match="where nobody can go on from"):
+    with pytest.warns(
+        UserWarning, match="never inside one. Take it at an epoch's end; or attach a callback that saves"
+    ):
         fit(trainhooks.wrap(plain(), callbacks=[Do("train_batch_end", lambda run: states.append(run.state_dict()))]))
     with pytest.raises(LoopError, match="where nobody can go on from"):
         trainhooks.wrap(plain(), resume=states[0])

@@ -223,12 +223,12 @@ def test_why_a_run_stopped_is_kept_and_the_next_fit_begins_anew() -> None:
     assert (wrapped.run.outcome, wrapped.run.stop_reason) == ("completed", None)
 
 
-def test_a_native_callbacks_stop_is_one_that_ours_were_not_asked_for() -> None:
+def test_a_native_callbacks_stop_is_told_when_training_ends() -> None:
     class Native(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             self.model.stop_training = True
 
-    assert bare(natives=[Native()], batches=1, epochs=3) == "setup train[ epoch0[ batch0[] ] ] teardown stopped"
+    assert bare(natives=[Native()], batches=1, epochs=3) == ("setup train[ epoch0[ batch0[] ] stop ] teardown stopped")
 
 
 def test_a_decision_before_min_epochs_is_held_until_then() -> None:
