@@ -44,7 +44,7 @@ def fork(folder: Path, options: argparse.Namespace, slow: float) -> int:
     try:
         live(folder, options, slow)
         code = 0
-    except BaseException:
+    except BaseException:  # whatever it was: a fork must not go on as its parent, which raises what is written here
         (folder / "failure").write_text(traceback.format_exc())
     finally:
         os._exit(code)

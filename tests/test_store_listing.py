@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from saved_checkpoints import flip, saved
 
 from trainhooks.errors import StateFileError
 from trainhooks.store import (
@@ -18,21 +19,7 @@ from trainhooks.store import (
     load_latest,
     prune,
     save_arrays,
-    save_checkpoint,
 )
-
-
-def saved(folder: Path, *names: str, **of_each: list[Any]) -> None:
-    """Checkpoints of these names, made in this order; the n-th is told its number among ``steps``, or n."""
-    for n, name in enumerate(names):
-        about = {key[:-1]: values[n] for key, values in of_each.items()}
-        save_checkpoint(folder / name, {"name": name, "w": np.arange(10)}, about if of_each else {"step": n})
-
-
-def flip(path: Path, at: int = -1) -> None:
-    content = bytearray(path.read_bytes())
-    content[at] ^= 1
-    path.write_bytes(content)
 
 
 def test_nothing_there_is_the_usual_error_and_no_latest(tmp_path: Path) -> None:

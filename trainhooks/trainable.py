@@ -116,7 +116,10 @@ class Trainable:
         raise self._lacks("snapshot")
 
     def state_dict(self) -> dict[str, Any]:
-        """All that training on needs, weights and optimizer, as JSON-able values and numpy arrays."""
+        """All that training on needs, weights and optimizer, as JSON-able values and numpy arrays.
+
+        They are copies: training on changes nothing in them.
+        """
         raise self._lacks("state")
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
