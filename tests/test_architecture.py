@@ -19,10 +19,11 @@ ADAPTERS = CORE.parent / "adapters" / "trainhooks_adapters"
 _HOOKS = {"errors", "checks", "events", "filters", "gates", "dispatch", "callback"}
 _RUN = {"errors", "checks", "progress", "trainable", "logs", "world", "view", "run"}
 _DRIVER = _HOOKS | _RUN | {"bus", "frames", "signals", "randomness", "loaders", "place", "scopes", "attach", "endings"}
-_DRIVER |= {"checkpoint", "store"}
+_DRIVER |= {"checkpoint", "store", "offers", "guests"}
 _LOOP = _DRIVER | {"driver", "passes", "loop", "fit"}
 _MODELS = {"numpy_optimizers", "numpy_model", "schedules", "datasets"}
-_TOP = _LOOP | _MODELS | {"callbacks", "hookspecs", "plugins", "wrap"}
+_PLUGINS = {"hookspecs", "answers", "failures", "selection", "plugin", "plugins"}
+_TOP = _LOOP | _MODELS | _PLUGINS | {"callbacks", "wrap", "version"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     # a module or a folder of the package -> what of the package it may import when it runs
@@ -48,21 +49,28 @@ MAY_IMPORT: dict[str, set[str]] = {
     "place": {"errors", "frames", "loaders", "randomness"},
     "checkpoint": _HOOKS | _RUN | {"place", "store"},
     "scopes": _HOOKS | _RUN | {"bus", "frames", "signals", "place"},
-    "attach": _HOOKS | _RUN | {"bus"},
+    "offers": {"events", "callback"},
+    "guests": {"events", "dispatch", "callback"},
+    "attach": _HOOKS | _RUN | {"bus", "offers", "guests"},
     "endings": _HOOKS | _RUN,
     "driver": _DRIVER,
     "passes": {"errors", "frames", "driver"},
     "loop": _DRIVER | {"driver", "passes"},
     "fit": _DRIVER | {"driver", "passes", "loop"},
-    "callbacks": _HOOKS | {"logs", "checkpoint", "store", "schedules", "world"},  # Run is there for typing alone
+    "callbacks": _HOOKS | {"logs", "checkpoint", "store", "schedules", "world", "plugins"},  # Run is for typing alone
     "numpy_optimizers": set(),
     "numpy_model": {"errors", "trainable", "numpy_optimizers"},
     "schedules": {"errors", "checks"},
     "datasets": {"errors", "store"},
+    "version": set(),
     "hookspecs": set(),
-    "plugins": {"errors", "hookspecs"},
-    "wrap": _LOOP | {"hookspecs", "plugins"},
-    "testing": _LOOP,  # of store the disk, which can be made to fail
+    "answers": {"events", "callback"},
+    "failures": set(),
+    "selection": {"errors"},
+    "plugin": {"errors", "failures", "hookspecs", "version"},
+    "plugins": {"events", "offers"} | _PLUGINS,
+    "wrap": _LOOP | {"plugins"},
+    "testing": _LOOP | {"callbacks", "numpy_model", "wrap"},  # of store the disk, which can be made to fail
     "trainhooks": _TOP,
     "demo": _TOP | {"trainhooks"},
     "pages": {"errors", "callback", "callbacks"},
@@ -70,7 +78,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
 }
 
-THIRD_PARTY = {"numpy", "pluggy", "tqdm"}
+THIRD_PARTY = {"numpy", "packaging", "pluggy", "tqdm"}
 FOR = {
     "store": {"ml_dtypes"},  # numpy's bfloat16, where it is installed
     "testing": {"hypothesis", "pytest"},  # for those who test
@@ -235,6 +243,8 @@ HEAVY = {
     "matplotlib",
     "pandas",
     "tqdm",
+    "packaging",
+    "importlib.metadata",
     "safetensors",
     "urllib.request",
     "hashlib",

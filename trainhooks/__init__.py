@@ -1,6 +1,6 @@
 """Write a training callback once, run it under every trainer."""
 
-from . import callbacks, datasets, errors, schedules
+from . import callbacks, datasets, errors, plugins, schedules
 from .bus import EventBus, Handle
 from .callback import Callback
 from .driver import Driver
@@ -14,10 +14,9 @@ from .loop import LoopRun
 from .numpy_model import MLP
 from .run import EpochRecord, Run
 from .trainable import OnDevice, Trainable
+from .version import __version__ as __version__
 from .world import World
 from .wrap import WrapOptions, wrap
-
-__version__ = "0.1.0"
 
 __all__ = [
     "MLP",
@@ -45,6 +44,7 @@ __all__ = [
     "fit",
     "hookimpl",
     "once",
+    "plugins",
     "predict",
     "schedules",
     "when",

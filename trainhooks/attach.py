@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from . import errors
 from .bus import EventBus
 from .callback import Callback, keyed, needs_of
 from .dispatch import Listener
 from .events import EVENTS
+from .guests import Guest, guest
+from .offers import OfferedCallback, OfferedEvent
 from .run import Run
 
 
@@ -45,3 +49,27 @@ def name_of(bus: EventBus, source: Callback | str | None) -> str | None:
         return source
     keys = {id(callback): key for key, callback in keyed(bus.callbacks).items()}
     return keys.get(id(source), type(source).__name__)
+
+
+def declare(bus: EventBus, offered: Iterable[OfferedEvent]) -> None:
+    """Declare the events that plugins offer; one that cannot be is reported, and left out."""
+    for one in offered:
+        try:
+            bus.declare(one.event)
+        except ValueError as error:
+            one.failed("trainhooks_events", error)
+
+
+def let_in(offered: Iterable[OfferedCallback], add: Callable[[Callback], object]) -> None:
+    """Attach the callbacks that plugins offer; one that cannot be attached is reported, and left out."""
+    for one in offered:
+        try:
+            add(guest(one))
+        except Exception as error:  # whatever a stranger's callback raises: the run goes on without it
+            one.failed("trainhooks_attach", error)
+
+
+def tell_host(about: object, who: str, error: Exception) -> None:
+    """Have the plugin of a guest know what it raised; of anybody else it is enough that the user was told."""
+    if isinstance(about, Guest):
+        about.failed(who.rpartition(": ")[2], error, warn=False)

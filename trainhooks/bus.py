@@ -81,6 +81,8 @@ class EventBus:
         """Asked about each callback before it is registered; raises to refuse it."""
         self.joined: Callable[[Callback], None] = _nothing
         """Told of each callback after it was registered."""
+        self.failed: Callable[[object, str, Exception], None] = _nothing
+        """Told of an exception that did not end training, with the callback or listener and how messages call it."""
 
     @property
     def callbacks(self) -> tuple[Callback, ...]:
@@ -259,6 +261,7 @@ class EventBus:
             self._warned[id(about)] = about
             then = "it is disabled for the rest of the run" if on_error == "disable" else "training goes on"
             warnings.warn(f"{who} raised {type(error).__name__}: {error} ({then})", RuntimeWarning, stacklevel=4)
+            self.failed(about, who, error)
         if on_error == "disable":
             self._drop([one for one in mine if one.event.name not in _GUARDED])
 
@@ -304,7 +307,7 @@ class EventBus:
         self.calls[event.name] = compile_first
 
 
-def _nothing(callback: Callback) -> None:
+def _nothing(*told: object) -> None:
     pass
 
 

@@ -161,6 +161,17 @@ class Callback:
         """Carry out ``run.save()``: a callback that writes checkpoints overrides it."""
 
 
+def several(callbacks: Iterable[Callback] | None) -> tuple[Callback, ...]:
+    """The callbacks that were given as ``callbacks=``; None stands for none.
+
+    Raises:
+        RegistrationError: it is one callback, and no list.
+    """
+    if isinstance(callbacks, Callback):
+        raise errors.one_callback(callbacks)
+    return () if callbacks is None else tuple(callbacks)
+
+
 def needs_of(callback: Callback) -> frozenset[str]:
     """The capabilities that a callback requires; one alone may be given as a string."""
     return frozenset([callback.requires] if isinstance(callback.requires, str) else callback.requires)

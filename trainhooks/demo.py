@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from .callback import Callback
 from .callbacks import CSVLogger, EarlyStopping, History, ModelCheckpoint, ProgbarLogger, ReduceLROnPlateau
 from .datasets import digits
 from .errors import FrameworkNotInstalledError, did_you_mean, framework_not_installed, listing
-from .plugins import frameworks, plugin_manager
+from .plugins import ask, frameworks
 
 MAX_EPOCHS = 100
 
@@ -52,8 +52,8 @@ class Report:
 def trainers() -> dict[str, Callable[..., Any]]:
     """The trainers of every framework that is installed, by name."""
     found: dict[str, Callable[..., Any]] = {}
-    for offered in reversed(plugin_manager().hook.trainhooks_demos()):
-        found |= offered
+    for _, offered in ask("trainhooks_demos"):
+        found = {**offered, **found}
     return found
 
 
@@ -115,8 +115,13 @@ def train(framework: str, folder: Path, *, progress: bool = True, seed: int = 0)
     )
 
 
-def train_all(folder: Path, say: Callable[[str], None]) -> list[Report]:
+def train_all(folder: Path, say: Callable[[str], None], *, seed: int = 0) -> list[Report]:
     """Train in every installed framework, each in a process of its own, since Keras keeps its first backend.
+
+    Args:
+        folder: where the files go, a folder for each.
+        say: told what is begun.
+        seed: as for ``train``.
 
     Raises:
         RuntimeError: one of them failed; its output is the message.
@@ -124,11 +129,12 @@ def train_all(folder: Path, say: Callable[[str], None]) -> list[Report]:
     reports = []
     for framework in trainers():
         say(f"training with {framework} ...")
-        command = [sys.executable, "-m", "trainhooks", "demo", "--framework", framework, "--json", "--out", str(folder)]
+        command = [sys.executable, "-m", "trainhooks", "demo", "--framework", framework, "--json"]
+        command += ["--out", str(folder), "--seed", str(seed)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{framework} failed:\n{done.stderr}")
-        reports.append(Report(**json.loads(done.stdout.splitlines()[-1])))
+        reports.append(Report(**json.loads(done.stdout)))
     return reports
 
 
@@ -151,8 +157,3 @@ def table(reports: Iterable[Report]) -> str:
     lines = [head, tuple("-" * width for width in widths), *rows]
     padded = (zip(line, widths, strict=True) for line in lines)
     return "\n".join("  ".join(cell.ljust(width) for cell, width in cells).rstrip() for cells in padded)
-
-
-def to_json(report: Report) -> str:
-    """One line that a program reads."""
-    return json.dumps(asdict(report))

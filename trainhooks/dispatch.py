@@ -92,14 +92,16 @@ class Listener:
 
     def when_due(self, *filters: Filter) -> Listener:
         """The same hook with these filters as well."""
+        return self._again(self.who, self.on_error, self.owner, *filters)
+
+    def owned_by(self, owner: Callback, who: str, on_error: ErrorPolicy) -> Listener:
+        """The same hook as another callback's."""
+        return self._again(who, on_error, owner)
+
+    def _again(self, who: str, on_error: ErrorPolicy, owner: Callback | None, *filters: Filter) -> Listener:
+        own = self.filters[len(getattr(self.call, MARK, ())) :]  # the others are read off the function again
         return Listener(
-            self.event,
-            self.call,
-            self.who,
-            filters=(*self.filters[len(getattr(self.call, MARK, ())) :], *filters),
-            phase=self.phase,
-            on_error=self.on_error,
-            owner=self.owner,
+            self.event, self.call, who, filters=(*own, *filters), phase=self.phase, on_error=on_error, owner=owner
         )
 
     @property

@@ -26,9 +26,9 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
-from . import attach, checkpoint, errors
+from . import attach, checkpoint, errors, offers
 from .bus import EventBus, Handle
-from .callback import Callback
+from .callback import Callback, several
 from .dispatch import Listener
 from .endings import outcome_of, say
 from .frames import PARENTS, Frame
@@ -47,6 +47,7 @@ class Driver(Scopes):
         trainable: what is trained; without one the run has no capabilities.
         callbacks: attached in this order.
         min_epochs: decisions to stop are held until so many epochs are finished.
+        plugins: which plugins may take part, as for ``wrap``.
         world: who else trains along.
 
     Raises:
@@ -57,9 +58,10 @@ class Driver(Scopes):
     def __init__(
         self,
         trainable: Trainable | None = None,
-        callbacks: Iterable[Callback] = (),
+        callbacks: Iterable[Callback] | None = (),
         *,
         min_epochs: int = 0,
+        plugins: str | None = None,
         world: World | None = None,
     ) -> None:
         if trainable is not None and not isinstance(trainable, Trainable):
@@ -71,6 +73,7 @@ class Driver(Scopes):
         self.bus.admit = functools.partial(attach.admit, self.run)
         self.bus.vet = functools.partial(attach.vet, self.run)
         self.bus.joined = self._joined
+        self.bus.failed = attach.tell_host
         self.life: Literal["new", "open", "over"] = "new"
         self._ended_as: Outcome | None = None
         self._raised_at_last: list[tuple[Listener, BaseException]] = []
@@ -79,15 +82,21 @@ class Driver(Scopes):
         self.break_reason: str | None = None
         self._unwatch: Callable[[], None] | None = None
         self._epoch_start: dict[str, Any] | None = None
-        if isinstance(callbacks, Callback):
-            raise errors.one_callback(callbacks)
-        self.add(*callbacks)
+        self._plugins, self._has_guests = plugins, False
+        attach.declare(self.bus, offers.given.events(plugins))
+        self.add(*several(callbacks))
 
     def add(self, *callbacks: Callback) -> Handle:
         """Attach callbacks, all or none."""
         for callback in callbacks:  # all of them: what one rank refuses, every rank refuses
             self.bus.vet(callback)
         return self.bus.add(*(one for one in callbacks if one.ranks == "all" or self.run.world.is_main))
+
+    def _let_guests_in(self) -> None:
+        """Attach what plugins offer, after the user's own; once, and before any state is taken back."""
+        if not self._has_guests:
+            self._has_guests = True
+            attach.let_in(offers.given.callbacks(self.run, self._plugins), self.add)
 
     def _joined(self, callback: Callback) -> None:
         if self.life == "open":
@@ -107,6 +116,7 @@ class Driver(Scopes):
         """
         if self.life != "new":
             raise errors.LoopError("a run begins once: make a new one")
+        self._let_guests_in()
         if ask and not self.progress.resumed:
             self._ask_for_state()
         for callback in self.bus.callbacks:
@@ -220,6 +230,7 @@ class Driver(Scopes):
         """As ``Run.load_state_dict``; with ``resume_stopped`` a run that was stopped goes on."""
         if self.life != "new":
             raise errors.LoopError("load_state_dict(): training has begun. Load before it, as with resume=state.")
+        self._let_guests_in()
         if resume_stopped:
             state = checkpoint.without_stop(state)
         checkpoint.restore(state, self.run, self.progress, self.trainable, self.bus, self.place)

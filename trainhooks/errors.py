@@ -264,10 +264,11 @@ def unmet_monitor(what: str, name: str, known: Sequence[str], strict: bool) -> M
     return MissingMetricError(f"{what} {there}{did_you_mean(name, known)}{remedy}")
 
 
-def no_adapter(target: object, known: Sequence[str]) -> NoAdapterError:
+def no_adapter(target: object, known: Sequence[str], failed: Sequence[str] = ()) -> NoAdapterError:
     kind = f"{type(target).__module__}.{type(target).__qualname__}"
+    skipped = f" Of the plugins these failed: {'; '.join(failed)}." if failed else ""
     return NoAdapterError(
-        f"wrap(): no adapter takes an object of type {kind}. There are adapters for {listing(known)}. "
+        f"wrap(): no adapter takes an object of type {kind}. There are adapters for {listing(known)}.{skipped} "
         "If you own the loop, trainhooks.LoopRun(callbacks=[...]) needs no model."
     )
 

@@ -123,11 +123,12 @@ def fit(
     shuffle: bool = True,
     seed: int | None = None,
     validation_freq: int = 1,
-    callbacks: Iterable[Callback] = (),
+    callbacks: Iterable[Callback] | None = (),
     *,
     min_epochs: int = 0,
     resume: Resume = None,
     resume_stopped: bool = False,
+    plugins: str | None = None,
 ) -> LoopRun:
     """Train ``model``.
 
@@ -141,7 +142,7 @@ def fit(
         seed: of that order; an epoch's order depends on it and on the number of the epoch alone.
         validation_freq: validate after every so many epochs.
         callbacks: attached in this order.
-        min_epochs, resume, resume_stopped: as for ``LoopRun``.
+        min_epochs, resume, resume_stopped, plugins: as for ``LoopRun``.
 
     Returns:
         The run: its ``history``, its ``outcome``, its ``stop_reason``.
@@ -157,7 +158,7 @@ def fit(
     steps = ("train_step",) if validation_data is None else ("train_step", "test_step")
     train = Shuffled(data, batch_size, seed) if shuffle and _is_arrays(data) else _batches(data, batch_size)
     options: dict[str, Any] = {"min_epochs": min_epochs, "resume": resume, "resume_stopped": resume_stopped}
-    with LoopRun(_trainable("fit", model, *steps), callbacks, **options) as run:
+    with LoopRun(_trainable("fit", model, *steps), callbacks, plugins=plugins, **options) as run:
         for epoch in run.epochs(epochs):
             if isinstance(train, Shuffled):
                 train.epoch = epoch

@@ -76,6 +76,7 @@ class LoopRun(_Forwards):
         resume: what the run goes on from: what ``run.state_dict()`` gave, the path of a checkpoint, or a folder of
             checkpoints, of which the newest good one is taken.
         resume_stopped: whether a run that was stopped goes on; it stays stopped otherwise, and says why.
+        plugins: which of the installed plugins may take part, as for ``wrap``.
         world: who else trains along.
 
     Attributes:
@@ -90,14 +91,15 @@ class LoopRun(_Forwards):
     def __init__(
         self,
         trainable: Trainable | None = None,
-        callbacks: Iterable[Callback] = (),
+        callbacks: Iterable[Callback] | None = (),
         *,
         min_epochs: int = 0,
         resume: Resume = None,
         resume_stopped: bool = False,
+        plugins: str | None = None,
         world: World | None = None,
     ) -> None:
-        self._driver = Driver(trainable, callbacks, min_epochs=min_epochs, world=world)
+        self._driver = Driver(trainable, callbacks, min_epochs=min_epochs, plugins=plugins, world=world)
         self.run = self._driver.run
         self._handled: BaseException | None = None
         state = state_from(resume)

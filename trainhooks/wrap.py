@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, overload
 
-from .callback import Callback
+from .callback import Callback, several
 from .checkpoint import Resume, state_from
-from .errors import did_you_mean, listing, no_adapter, one_callback
+from .errors import did_you_mean, listing, no_adapter
 from .loop import LoopRun
-from .plugins import frameworks, plugin_manager
+from .plugins import ask, failures, frameworks
 from .trainable import Trainable
 
 
-@dataclass(frozen=True)
 class WrapOptions:
-    """What ``wrap`` was given beside its target. ``extra`` holds an adapter's own arguments."""
+    """What ``wrap`` was given beside its target: the same arguments; ``extra`` holds an adapter's own.
 
-    callbacks: tuple[Callback, ...] = ()
-    optimizer: Any = None
-    min_epochs: int = 0
-    resume: Resume = None
-    resume_stopped: bool = False
-    extra: dict[str, Any] = field(default_factory=dict)
+    Raises:
+        RegistrationError: ``callbacks`` is one callback, and no list.
+    """
+
+    def __init__(
+        self,
+        callbacks: Iterable[Callback] | None = (),
+        optimizer: Any = None,
+        min_epochs: int = 0,
+        resume: Resume = None,
+        resume_stopped: bool = False,
+        plugins: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.callbacks: tuple[Callback, ...] = several(callbacks)
+        self.optimizer, self.min_epochs = optimizer, min_epochs
+        self.resume, self.resume_stopped, self.plugins = resume, resume_stopped, plugins
+        self.extra: dict[str, Any] = dict(extra or {})
 
     def state(self) -> Mapping[str, Any] | None:
         """The state to go on from, read from its files where ``resume`` is a path; None to begin anew."""
@@ -37,6 +47,7 @@ class WrapOptions:
             min_epochs=self.min_epochs,
             resume=self.resume,
             resume_stopped=self.resume_stopped,
+            plugins=self.plugins,
         )
 
     def check_extra(self, who: str, known: Iterable[str] = ()) -> None:
@@ -45,7 +56,7 @@ class WrapOptions:
         Raises:
             TypeError: it names the nearest one.
         """
-        known = ["callbacks", "optimizer", "min_epochs", "resume", "resume_stopped", *known]
+        known = ["callbacks", "optimizer", "min_epochs", "resume", "resume_stopped", "plugins", *known]
         for name in self.extra:
             if name not in known:
                 near = did_you_mean(name, known)
@@ -56,11 +67,12 @@ class WrapOptions:
 def wrap(
     target: Trainable,
     *,
-    callbacks: Iterable[Callback] = (),
+    callbacks: Iterable[Callback] | None = (),
     optimizer: Any = None,
     min_epochs: int = 0,
     resume: Resume = None,
     resume_stopped: bool = False,
+    plugins: str | None = None,
 ) -> LoopRun: ...
 
 
@@ -68,11 +80,12 @@ def wrap(
 def wrap(
     target: Any,
     *,
-    callbacks: Iterable[Callback] = (),
+    callbacks: Iterable[Callback] | None = (),
     optimizer: Any = None,
     min_epochs: int = 0,
     resume: Resume = None,
     resume_stopped: bool = False,
+    plugins: str | None = None,
     **extra: Any,
 ) -> Any: ...
 
@@ -80,11 +93,12 @@ def wrap(
 def wrap(
     target: Any,
     *,
-    callbacks: Iterable[Callback] = (),
+    callbacks: Iterable[Callback] | None = (),
     optimizer: Any = None,
     min_epochs: int = 0,
     resume: Resume = None,
     resume_stopped: bool = False,
+    plugins: str | None = None,
     **extra: Any,
 ) -> Any:
     """Put callbacks around a model of any framework that an adapter serves.
@@ -98,6 +112,8 @@ def wrap(
         resume: what to go on from: what ``run.state_dict()`` gave, the path of a checkpoint, or a folder of
             checkpoints, of which the newest good one is taken; where there is none, training begins anew.
         resume_stopped: whether a run that was stopped goes on; it stays stopped otherwise, and says why.
+        plugins: which of the installed plugins are wanted: ``"none"``, ``"name,name"`` or ``"-name"`` for all but
+            that one. What ``TRAINHOOKS_PLUGINS`` leaves out stays out.
         extra: the adapter's own arguments.
 
     What comes back depends on the framework, so that its type is not known here; an adapter's own ``wrap``, as
@@ -107,13 +123,10 @@ def wrap(
         NoAdapterError: no adapter takes ``target``.
         RegistrationError: a callback cannot be registered, or needs what the framework lacks.
     """
-    if isinstance(callbacks, Callback):
-        raise one_callback(callbacks)
-    options = WrapOptions(tuple(callbacks), optimizer, min_epochs, resume, resume_stopped, extra)
+    options = WrapOptions(callbacks, optimizer, min_epochs, resume, resume_stopped, plugins, extra)
     if isinstance(target, Trainable):
         options.check_extra(type(target).__name__)
         return options.loop(target)
-    wrapped = plugin_manager().hook.trainhooks_wrap(target=target, options=options)
-    if wrapped is None:
-        raise no_adapter(target, list(frameworks()))
-    return wrapped
+    for _, wrapper in ask("trainhooks_adapter", plugins, target=target):
+        return wrapper(options)
+    raise no_adapter(target, list(frameworks()), [f"{one.name!r} ({one.error})" for one in failures])

@@ -10,16 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pluggy
 import pytest
 
 import trainhooks
 from trainhooks.errors import CapabilityError
-from trainhooks.hookspecs import Specs
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 from torch import nn  # noqa: E402  # after the skip
-from trainhooks_adapters.torch import TorchTrainable, plugin, wrap  # noqa: E402
+from trainhooks_adapters.torch import TorchTrainable, wrap  # noqa: E402
 
 
 def linear() -> Any:
@@ -188,32 +186,33 @@ def test_a_module_is_found_by_wrap_and_an_unknown_argument_is_refused() -> None:
         trainhooks.wrap(model, optimiser=optimizer)
     assert str(error.value) == (
         "wrap(Linear): there is no argument 'optimiser'. Did you mean 'optimizer'? "
-        "There are 'callbacks', 'optimizer', 'min_epochs', 'resume', 'resume_stopped', 'lr_scheduler', 'scaler'."
+        "There are 'callbacks', 'optimizer', 'min_epochs', 'resume', 'resume_stopped', 'plugins', "
+        "'lr_scheduler', 'scaler'."
     )
 
 
-@pytest.mark.parametrize("torch_first", [False, True])
-def test_an_adapter_for_some_modules_comes_before_the_one_for_all(torch_first: bool) -> None:
+@pytest.mark.parametrize("name", ["a", "z"])
+def test_an_adapter_for_some_modules_comes_before_the_one_for_all(name: str) -> None:
     class Special:
         @trainhooks.hookimpl
-        def trainhooks_wrap(self, target: object, options: object) -> str:
-            return "special"
+        def trainhooks_adapter(self, target: object) -> Callable[..., str]:
+            return lambda options: "special"
 
-    manager = pluggy.PluginManager("trainhooks")
-    manager.add_hookspecs(Specs)
-    for one in sorted([Special(), plugin], key=lambda one: (one is plugin) != torch_first):
-        manager.register(one)
-    assert manager.hook.trainhooks_wrap(target=linear(), options=trainhooks.WrapOptions()) == "special"
+    trainhooks.plugins.register(Special(), name)
+    try:
+        assert trainhooks.wrap(linear()) == "special"
+    finally:
+        trainhooks.plugins.unregister(name)
 
 
 def test_the_adapter_loads_no_torch_and_names_the_extra_where_there_is_none() -> None:
     code = """
 import sys, trainhooks
 from trainhooks_adapters.torch import plugin, wrap
-assert plugin.trainhooks_wrap(object(), trainhooks.WrapOptions()) is None
+assert plugin.trainhooks_adapter(object()) is None
 assert "torch" not in sys.modules
 sys.modules["torch"] = None  # as where it is not installed
-assert plugin.trainhooks_wrap(object(), trainhooks.WrapOptions()) is None
+assert plugin.trainhooks_adapter(object()) is None
 wrap(object())
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -31,7 +31,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import trainhooks
@@ -68,11 +68,12 @@ def _bridge_class(hooks: frozenset[str]) -> type[Any]:
 
 
 def bridge(
-    callbacks: Iterable[trainhooks.Callback],
+    callbacks: Iterable[trainhooks.Callback] | None,
     *,
     min_epochs: int = 0,
     resume: Mapping[str, Any] | str | os.PathLike[str] | None = None,
     resume_stopped: bool = False,
+    plugins: str | None = None,
 ) -> Any:
     """A native Keras callback that carries ``callbacks``, for ``model.fit(callbacks=[...])``; good for many fits.
 
@@ -83,39 +84,45 @@ def bridge(
             newest good one is taken: the first ``fit`` goes on from it, and is told at which epoch to begin (an
             ``initial_epoch`` of its own does not count; with ``wrap`` it does).
         resume_stopped: whether a run that had stopped goes on; without it no epoch is trained.
+        plugins: as for ``trainhooks.wrap``. Where one is installed that attaches callbacks, Keras's batch hooks are all
+            subscribed to: it wants to know of them before there is a run that the plugin could look at.
 
     Raises:
         RegistrationError: a callback cannot be registered.
         FrameworkNotInstalledError: Keras is not installed.
     """
-    if isinstance(callbacks, trainhooks.Callback):
-        raise errors.one_callback(callbacks)
-    callbacks = tuple(callbacks)
-    for callback in callbacks:
+    options = trainhooks.WrapOptions(
+        callbacks, min_epochs=min_epochs, resume=resume, resume_stopped=resume_stopped, plugins=plugins
+    )
+    known = trainhooks.plugins.vocabulary(plugins)
+    for callback in options.callbacks:
         if not isinstance(callback, trainhooks.Callback):
             raise errors.not_a_callback(callback)
         callback.check_needs()
-    listened = {listener.event.hook for callback in callbacks for listener in callback.listeners()}
+    listened = {listener.event.hook for callback in options.callbacks for listener in callback.listeners(known)}
+    if trainhooks.plugins.attaches(plugins):
+        listened |= set(BATCH_HOOKS)
     hooks = frozenset(listened.intersection(BATCH_HOOKS))
     hooks |= {hook.replace("_end", "_begin") for hook in hooks}  # an end needs its begin, which costs Keras little
     made = _bridge_class(hooks)()
-    made.prepare(callbacks, min_epochs, trainhooks.WrapOptions(resume=resume).state(), resume_stopped)
+    made.prepare(options)
     return made
 
 
 def wrap(
     model: Any,
     *,
-    callbacks: Iterable[trainhooks.Callback] = (),
+    callbacks: Iterable[trainhooks.Callback] | None = (),
     min_epochs: int = 0,
     resume: Mapping[str, Any] | str | os.PathLike[str] | None = None,
     resume_stopped: bool = False,
+    plugins: str | None = None,
 ) -> WrappedModel:
     """The model with ``callbacks`` carried by its ``fit``, ``evaluate`` and ``predict``.
 
     Args:
         model: a Keras model.
-        callbacks, min_epochs, resume_stopped: as for ``bridge``.
+        callbacks, min_epochs, resume_stopped, plugins: as for ``bridge``.
         resume: as for ``bridge``; the first ``fit`` begins at the epoch that follows, unless it is given an
             ``initial_epoch``.
 
@@ -124,7 +131,7 @@ def wrap(
     Raises:
         RegistrationError: a callback cannot be registered, or needs what the model lacks.
     """
-    made = bridge(callbacks, min_epochs=min_epochs, resume=resume, resume_stopped=resume_stopped)
+    made = bridge(callbacks, min_epochs=min_epochs, resume=resume, resume_stopped=resume_stopped, plugins=plugins)
     if getattr(model, "optimizer", None) is not None:  # one that is not compiled yet is asked when it is fitted
         made.set_model(model)
         made.new_driver()
@@ -140,22 +147,25 @@ class Plugin:
         return {"keras": "trainhooks[keras]"}
 
     @trainhooks.hookimpl(tryfirst=True)  # on its torch backend a Keras model is a torch module too
-    def trainhooks_wrap(self, target: object, options: trainhooks.WrapOptions) -> WrappedModel | None:
+    def trainhooks_adapter(self, target: object) -> Callable[[trainhooks.WrapOptions], WrappedModel] | None:
         keras = sys.modules.get("keras")
         if keras is None or not isinstance(target, keras.Model):
             return None
-        options.check_extra("a Keras model")
-        if options.optimizer is not None:
-            raise TypeError(
-                "wrap(a Keras model, optimizer=...): its optimizer is given to model.compile(optimizer=...)"
-            )
-        return wrap(
-            target,
-            callbacks=options.callbacks,
-            min_epochs=options.min_epochs,
-            resume=options.resume,
-            resume_stopped=options.resume_stopped,
-        )
+        return functools.partial(_wrapped, target)
+
+
+def _wrapped(target: Any, options: trainhooks.WrapOptions) -> WrappedModel:
+    options.check_extra("a Keras model")
+    if options.optimizer is not None:
+        raise TypeError("wrap(a Keras model, optimizer=...): its optimizer is given to model.compile(optimizer=...)")
+    return wrap(
+        target,
+        callbacks=options.callbacks,
+        min_epochs=options.min_epochs,
+        resume=options.resume,
+        resume_stopped=options.resume_stopped,
+        plugins=options.plugins,
+    )
 
 
 plugin = Plugin()

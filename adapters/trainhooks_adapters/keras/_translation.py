@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import Any, Literal
 
 import trainhooks
@@ -24,15 +24,8 @@ class Translation:
     params: dict[str, Any]
     hooks: frozenset[str]
 
-    def prepare(
-        self,
-        callbacks: Iterable[trainhooks.Callback],
-        min_epochs: int,
-        resume: Mapping[str, Any] | None,
-        resume_stopped: bool,
-    ) -> None:
-        self.callbacks, self.min_epochs = tuple(callbacks), min_epochs
-        self.resume, self.resume_stopped = resume, resume_stopped
+    def prepare(self, options: trainhooks.WrapOptions) -> None:
+        self.options, self.resume = options, options.state()
         self.initial_epoch: int | None = None
         """What ``fit`` was given, where that is known: beside ``resume`` it counts."""
         self.data: Any = None
@@ -55,14 +48,15 @@ class Translation:
     def new_driver(self) -> trainhooks.Driver:
         """A driver for the next run; refuses what the model lacks."""
         trainable = KerasTrainable(lambda: self.model, self.hooks, self.data)
-        return trainhooks.Driver(trainable, self.callbacks, min_epochs=self.min_epochs)
+        options = self.options
+        return trainhooks.Driver(trainable, options.callbacks, min_epochs=options.min_epochs, plugins=options.plugins)
 
     def check_state(self) -> None:
         """Refuse what is no state, before the model has been built that could take it back."""
         if self.resume is not None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what there is to say is said when fit begins
-                trainhooks.Driver().load_state_dict(self.resume)
+                trainhooks.Driver(plugins="none").load_state_dict(self.resume)
 
     def over(self, error: BaseException | None = None) -> None:
         """The run is over, in ``error`` or well; a second time does nothing."""
@@ -145,7 +139,7 @@ class Translation:
                 self.driver = self.new_driver()
                 self.run = self.driver.run
                 if self.resume is not None:
-                    self.driver.load_state_dict(self.resume, resume_stopped=self.resume_stopped)
+                    self.driver.load_state_dict(self.resume, resume_stopped=self.options.resume_stopped)
                 self.driver.setup(ask=act == self._begin_training)
             act(self.driver)
         except BaseException as error:  # raised on: Keras will tell nobody of it

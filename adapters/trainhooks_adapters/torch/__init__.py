@@ -27,9 +27,10 @@ AveragedModel put into them, so that those of a wrapped model fit the plain one.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import trainhooks
@@ -46,13 +47,14 @@ __all__ = ["TorchTrainable", "plugin", "wrap"]
 def wrap(
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None = None,
-    callbacks: Iterable[trainhooks.Callback] = (),
+    callbacks: Iterable[trainhooks.Callback] | None = (),
     min_epochs: int = 0,
     resume: Mapping[str, Any] | str | os.PathLike[str] | None = None,
     *,
     lr_scheduler: LRScheduler | Sequence[LRScheduler] | None = None,
     scaler: torch.amp.GradScaler | Sequence[torch.amp.GradScaler] | None = None,
     resume_stopped: bool = False,
+    plugins: str | None = None,
 ) -> trainhooks.LoopRun:
     """Callbacks around a PyTorch module whose training loop is one's own.
 
@@ -60,7 +62,7 @@ def wrap(
         model: the module; compiled or wrapped for several devices as well.
         optimizer: one or, as for a GAN, several, whose parameter groups then follow one another; without one there
             is no ``run.lr`` and no ``optimizer_step``.
-        callbacks, min_epochs, resume, resume_stopped: as for ``trainhooks.wrap``.
+        callbacks, min_epochs, resume, resume_stopped, plugins: as for ``trainhooks.wrap``.
         lr_scheduler: one ``torch.optim.lr_scheduler`` or several, whose ``step()`` stays the loop's business; the state
             of the run holds theirs. Of a lambda it keeps what ``LambdaLR.state_dict()`` does: a function, nothing.
         scaler: the ``torch.amp.GradScaler``, or several, for the same reason.
@@ -79,7 +81,9 @@ def wrap(
             schedulers; nothing was written.
         FrameworkNotInstalledError: there is no PyTorch.
     """
-    options = trainhooks.WrapOptions(tuple(callbacks), optimizer, min_epochs, resume, resume_stopped=resume_stopped)
+    options = trainhooks.WrapOptions(
+        callbacks, optimizer, min_epochs, resume, resume_stopped=resume_stopped, plugins=plugins
+    )
     return options.loop(TorchTrainable(model, optimizer, lr_scheduler=lr_scheduler, scaler=scaler))
 
 
@@ -92,12 +96,16 @@ class _Plugin:
         return {"torch": "trainhooks[torch]"}
 
     @trainhooks.hookimpl(trylast=True)  # a Keras model, a LightningModule are modules too: their adapters come first
-    def trainhooks_wrap(self, target: object, options: trainhooks.WrapOptions) -> trainhooks.LoopRun | None:
+    def trainhooks_adapter(self, target: object) -> Callable[[trainhooks.WrapOptions], trainhooks.LoopRun] | None:
         torch = sys.modules.get("torch")
         if torch is None or not isinstance(target, torch.nn.Module):
             return None
-        options.check_extra(type(target).__name__, _EXTRA)
-        return options.loop(TorchTrainable(target, options.optimizer, **options.extra))
+        return functools.partial(_wrapped, target)
+
+
+def _wrapped(target: torch.nn.Module, options: trainhooks.WrapOptions) -> trainhooks.LoopRun:
+    options.check_extra(type(target).__name__, _EXTRA)
+    return options.loop(TorchTrainable(target, options.optimizer, **options.extra))
 
 
 plugin = _Plugin()

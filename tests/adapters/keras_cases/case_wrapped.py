@@ -171,7 +171,7 @@ def test_an_unknown_argument_is_refused_with_the_nearest_name() -> None:
         trainhooks.wrap(plain(), min_epoch=2)
     assert str(error.value) == (
         "wrap(a Keras model): there is no argument 'min_epoch'. Did you mean 'min_epochs'? "
-        "There are 'callbacks', 'optimizer', 'min_epochs', 'resume', 'resume_stopped'."
+        "There are 'callbacks', 'optimizer', 'min_epochs', 'resume', 'resume_stopped', 'plugins'."
     )
 
 
@@ -202,10 +202,10 @@ def test_the_adapter_loads_no_keras_and_names_the_extra_where_there_is_none() ->
     code = """
 import sys, trainhooks
 from trainhooks_adapters.keras import bridge, plugin
-assert plugin.trainhooks_wrap(object(), trainhooks.WrapOptions()) is None
+assert plugin.trainhooks_adapter(object()) is None
 assert "keras" not in sys.modules
 sys.modules["keras"] = None  # as where it is not installed
-assert plugin.trainhooks_wrap(object(), trainhooks.WrapOptions()) is None
+assert plugin.trainhooks_adapter(object()) is None
 bridge([])
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -1,0 +1,3 @@
+"""The version of trainhooks."""
+
+__version__ = "0.1.0"
