@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from datetime import datetime, timedelta, timezone
@@ -170,3 +171,39 @@ def test_how_many_to_keep_is_a_count_from_1(tmp_path: Path, capsys: pytest.Captu
         main(["checkpoints", str(tmp_path), f"--prune={keep}"])
     assert caught.value.code == 2
     assert f"argument --prune: {keep!r} is no count from 1" in capsys.readouterr().err
+
+
+def test_a_program_reads_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for step in (100, 200, 300):
+        save(tmp_path, f"c{step}", step)
+    damage(tmp_path / "c300" / "arrays.safetensors")
+    code, lines, err = run(capsys, tmp_path, "--prune", 1, "--verify", "--json")
+    told = json.loads("\n".join(lines))
+    (good, bad) = told.pop("checkpoints")
+    assert (code, err, told) == (1, "", {"folder": str(tmp_path), "deleted": ["c100"]})
+    assert good.pop("size") > 8000
+    assert good == {
+        "name": "c200",
+        "path": str(tmp_path / "c200"),
+        "epoch": 2,
+        "step": 200,
+        "inside": None,
+        "metrics": {"loss": 1 / 200},
+        "saved_at": None,
+        "state": "good",
+        "problem": None,
+    }
+    assert (bad["name"], bad["state"], bad["problem"]) == (
+        "c300",
+        "damaged",
+        "arrays.safetensors: it is not what was written (its SHA-256 is another)",
+    )
+
+
+def test_an_empty_folder_is_a_document_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, lines, err = run(capsys, tmp_path, "--json")
+    assert (code, json.loads("\n".join(lines)), err) == (
+        0,
+        {"folder": str(tmp_path), "deleted": [], "checkpoints": []},
+        "",
+    )

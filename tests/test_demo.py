@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from cli_plugins import distribution
 
 from trainhooks import demo, store
 
@@ -75,6 +76,43 @@ def test_all_shows_every_installed_framework_side_by_side(tmp_path: Path) -> Non
     assert [row[0] for row in rows] == ["numpy", "torch", "keras-tensorflow", "keras-jax", "keras-torch"]
     assert {row[1] for row in rows} == {"stopped by EarlyStopping"}
     assert min(float(row[4]) for row in rows) > 0.95
+
+
+def test_all_is_one_json_document_whatever_a_framework_prints(tmp_path: Path) -> None:
+    distribution(
+        tmp_path,
+        "quick",
+        "1.0",
+        """
+        import trainhooks
+
+        def train(training, validation, callbacks, epochs, seed):
+            print("Welcome!")
+            model = trainhooks.MLP((64, 4, 10), seed=seed)
+            return trainhooks.fit(model, training, validation, 1, 512, seed=seed, callbacks=callbacks)
+
+        @trainhooks.hookimpl
+        def trainhooks_demos():
+            return {"quick": train, "again": train}
+        """,
+    )
+    done = trainhooks(
+        *("demo", "--framework", "all", "--json", "--seed", "3"),
+        folder=tmp_path,
+        PYTHONPATH=str(tmp_path),
+        TRAINHOOKS_PLUGINS="-demos",
+    )
+    assert (done.returncode, done.stderr) == (0, "training with quick ...\ntraining with again ...\n")
+    told = json.loads(done.stdout)
+    assert [(one["framework"], one["outcome"], one["epochs"]) for one in told] == [
+        ("quick", "completed", 1),
+        ("again", "completed", 1),
+    ]
+    alone = trainhooks(
+        *("demo", "--framework", "quick", "--json", "--seed", "3"), folder=tmp_path, PYTHONPATH=str(tmp_path)
+    )
+    assert json.loads(alone.stdout) == told[0]
+    assert alone.stderr == "Welcome!\n"
 
 
 def test_keras_means_the_backend_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,59 +1,105 @@
-"""The command line: argument parsing alone."""
+"""The command line: argument parsing alone. What a command does is in ``commands/``."""
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from . import __version__
-from .errors import TrainhooksError
+from .errors import did_you_mean, listing
+from .version import __version__
+
+_ENDS = """\
+exit codes:
+  0 fine; 1 something is wrong (a plugin that failed, a damaged checkpoint, what doctor found);
+  2 a mistake in the arguments; 130 Ctrl-C
+output:
+  with --json one JSON document on stdout, whose keys the --help of the command tells; colours in a
+  terminal only, and as NO_COLOR, FORCE_COLOR and TERM=dumb say
+environment:
+  TRAINHOOKS_PLUGINS says which plugins are used: none; name,name (these alone); -name (all but it)"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run ``trainhooks``; returns the exit code: 0, 1 for a failure, 2 for a mistake in the arguments."""
-    parser = argparse.ArgumentParser("trainhooks", description="Write a training callback once, run it anywhere.")
-    parser.add_argument("--version", action="version", version=f"trainhooks {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True)
-    demo = commands.add_parser("demo", help="train a small network on the digits, steered by callbacks")
+    """Run ``trainhooks``; returns the exit code: 0, 1 where something is wrong, 2 for a mistake in the arguments."""
+    parser, commands = _parser()
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given:
+        parser.print_help(sys.stderr)
+        return 2
+    word = next((one for one in given if not one.startswith("-")), None)
+    if word is not None and word not in commands:
+        near = did_you_mean(word, commands) or f" There are {listing(commands)}."
+        parser.error(f"there is no command {word!r}.{near}")
+    asked, strange = parser.parse_known_args(given)
+    if strange:
+        own, option = commands[asked.command], strange[0].partition("=")[0]
+        if option in own.options:
+            own.error(f"{option} stands behind the command: trainhooks {asked.command} {option}")
+        own.error(f"there is no place for {strange[0]!r}.{did_you_mean(option, own.options)}")
+    from .commands.running import run
+
+    return run(asked.command, asked)
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Help in as many columns as the commands' own output."""
+
+    def __init__(self, prog: str, **kwargs: Any) -> None:
+        super().__init__(prog, max_help_position=25, width=min(100, shutil.get_terminal_size().columns - 2))
+
+
+class _Parser(argparse.ArgumentParser):
+    """Takes no abbreviations, and keeps the line breaks of its texts."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.options: list[str] = []
+        super().__init__(*args, **{"allow_abbrev": False, "formatter_class": _Help, **kwargs})
+
+    def add_argument(self, *names: Any, **kwargs: Any) -> argparse.Action:
+        action = super().add_argument(*names, **kwargs)
+        self.options += action.option_strings
+        return action
+
+
+def _parser() -> tuple[_Parser, dict[str, _Parser]]:
+    """The parser, and that of each command."""
+    parser = _Parser("trainhooks", description="Write a training callback once, run it anywhere.", epilog=_ENDS)
+    parser.add_argument("-V", "--version", action="version", version=f"trainhooks {__version__}")
+    adder = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    commands: dict[str, _Parser] = {}
+
+    def add(name: str, what: str, keys: str) -> _Parser:
+        text = f"{what[0].upper()}{what[1:]}."
+        made = commands[name] = adder.add_parser(name, help=what, description=text, epilog=f"--json: {keys}")
+        made.add_argument("--json", action="store_true", help="print one JSON document for a program")
+        return made
+
+    demo = add("demo", "train a small network on the digits, steered by callbacks", _DEMO)
     demo.add_argument("--framework", default="numpy", help="numpy, torch, keras, ..., or all that are installed")
     demo.add_argument("--out", type=Path, default=Path("trainhooks-demo"), help="the folder for the files")
     demo.add_argument("--seed", type=int, default=0, help="of the weights and of the order of the data")
-    demo.add_argument("--json", action="store_true", help="print one line for a program, and no progress")
-    demo.set_defaults(run=_demo)
-    pages = commands.add_parser("callbacks", help="list the callbacks, or show the page of one")
-    pages.add_argument("name", nargs="?", help="of a callback, whose page is printed")
-    pages.add_argument("--write", type=Path, metavar="FOLDER", help="write the page of each into a folder")
-    pages.set_defaults(run=_callbacks)
-    checkpoints = commands.add_parser("checkpoints", help="list the checkpoints in a folder, and check or prune them")
+    plugins = add("plugins", "list the plugins that are installed, what they offer, and what failed", _PLUGINS)
+    plugins.add_argument(
+        "--plugins",
+        metavar="SELECTION",
+        help="as the argument plugins= of wrap and fit: none, or name,name (these alone), or -name (all but it; "
+        "write it --plugins=-name)",
+    )
+    callbacks = add("callbacks", "list the callbacks, or show the page of one", _CALLBACKS)
+    callbacks.add_argument("name", nargs="?", help="of a callback, whose page is printed")
+    callbacks.add_argument("--write", type=Path, metavar="FOLDER", help="write the page of each built-in into a folder")
+    events = add("events", "list the events, what they carry and how they nest, or show one", _EVENTS)
+    events.add_argument("name", nargs="?", help="of an event, as epoch_end or on_epoch_end")
+    checkpoints = add("checkpoints", "list the checkpoints in a folder, and check or prune them", _CHECKPOINTS)
     checkpoints.add_argument("folder", type=Path, help="of checkpoints, or one checkpoint")
     checkpoints.add_argument("--verify", action="store_true", help="read every file and compare its SHA-256")
     checkpoints.add_argument("--prune", type=_count, metavar="KEEP", help="delete all but the newest good ones")
-    checkpoints.set_defaults(run=_checkpoints)
-    asked = parser.parse_args(arguments)
-    return int(asked.run(asked))
-
-
-def _callbacks(asked: argparse.Namespace) -> int:
-    from . import pages
-
-    if asked.write is not None:
-        for file in pages.write(asked.write):
-            print(file)
-        return 0
-    if asked.name is None:
-        known = pages.built_ins()
-        width = max(map(len, known))
-        for name, callback in known.items():
-            print(f"{name:{width}}  {pages.one_line(callback)}")
-        return 0
-    try:
-        print(pages.page(pages.find(asked.name)), end="")
-    except ValueError as error:
-        print(f"trainhooks callbacks: {error}", file=sys.stderr)
-        return 2
-    return 0
+    add("doctor", "say what is installed, which frameworks are served, what is refused and what is wrong", _DOCTOR)
+    return parser, commands
 
 
 def _count(text: str) -> int:
@@ -63,36 +109,33 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _checkpoints(asked: argparse.Namespace) -> int:
-    from .store import table
-
-    try:
-        told = table.look(asked.folder, verify=asked.verify, keep=asked.prune)
-    except FileNotFoundError as error:
-        print(f"trainhooks checkpoints: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"trainhooks checkpoints: {error}", file=sys.stderr)
-        return 1
-    print(told.text)
-    return 1 if told.damaged else 0
-
-
-def _demo(asked: argparse.Namespace) -> int:
-    from . import demo
-
-    try:
-        if asked.framework == "all":
-            reports = demo.train_all(asked.out, say=lambda line: print(line, file=sys.stderr))
-            print("\n".join(map(demo.to_json, reports)) if asked.json else demo.table(reports))
-            return 0
-        framework = demo.resolve(asked.framework)
-    except (TrainhooksError, ValueError) as error:
-        print(f"trainhooks demo: {error}", file=sys.stderr)
-        return 2
-    except RuntimeError as error:
-        print(f"trainhooks demo: {error}", file=sys.stderr)
-        return 1
-    report = demo.train(framework, asked.out / framework, progress=not asked.json, seed=asked.seed)
-    print(demo.to_json(report) if asked.json else report.text())
-    return 0
+_DEMO = """an object, or with --framework all a list of them; epochs count from 1
+  framework, outcome, stop_reason, stop_source, epochs, best_epoch, val_accuracy, val_loss, lr, files"""
+_PLUGINS = """an object
+  selection, environment: what --plugins and TRAINHOOKS_PLUGINS say, or null
+  problem: what is wrong with TRAINHOOKS_PLUGINS, or null
+  plugins: a list of objects with name, distribution, version, status ("ok", "failed" or "off"), hooks,
+    callbacks, frameworks, events, demos (lists of names), attaches (true or false), errors (a list)"""
+_CALLBACKS = """an object with callbacks, a list of objects (with NAME one such object alone)
+  name, offered_by (trainhooks, registered, or the plugin in words), plugin and distribution (null where
+    it is no plugin), summary, signature
+  phase, on_error, ranks, requires (what it needs whatever its arguments are); null where an argument
+    says it, or a function makes the callback
+  page (with NAME alone), in Markdown
+  with --write: an object with files, a list"""
+_EVENTS = """an object (with NAME one of its events alone)
+  events: a list of objects with name, hook, arguments, meaning, aliases (of the hook), begins, ends (a
+    scope or null), within (the scopes that it may stand in), plugin and distribution (null for our own)
+  scopes: a list of objects with name, begin, end, within"""
+_CHECKPOINTS = """an object
+  folder; deleted: what --prune deleted, a list of names
+  checkpoints: oldest first, a list of objects with name, path, epoch, step, inside (null, or where in an
+    epoch), metrics, size (bytes), saved_at, state ("good", "not verified" or "damaged"), problem"""
+_DOCTOR = """an object
+  versions: by name; optional: a list of objects with name, version (null if absent), use, install
+  frameworks: a list of objects with name, version, plugin, distribution, install, needs (a list of
+    objects with requirement, version, met); keras: null, or an object with backends (versions by name;
+    null if absent), chosen, chosen_by
+  trainers: a list of objects with framework, lacks (reasons by capability), refused (lists of
+    capabilities by callback)
+  problems: a list of sentences"""

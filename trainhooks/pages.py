@@ -6,15 +6,27 @@ import ast
 import inspect
 import itertools
 import re
+import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from . import callbacks
 from .callback import Callback
-from .errors import did_you_mean, listing
 
+_PHASES: Final = {
+    "observe": "in each event it runs first",
+    "decide": "in each event it runs after those that observe",
+    "report": "in each event it runs after those that decide, whose decisions it tells of",
+    "save": "in each event it runs last, so that what it writes holds the decisions of the others",
+}
+_ON_ERROR: Final = {
+    "raise": "ends training",
+    "warn": "is told once as a warning, and training goes on with it",
+    "disable": "is told as a warning, and training goes on without it",
+}
+_RANKS: Final = {"main": "in the main one alone", "all": "in each"}
 _SECTIONS: Final = {"Args:": "Arguments", "Attributes:": "Attributes", "Raises:": "Errors", "Returns:": "Returns"}
 
 
@@ -23,36 +35,76 @@ def built_ins() -> dict[str, type[Callback]]:
     return {name: getattr(callbacks, name) for name in callbacks.__all__}
 
 
-def find(name: str) -> type[Callback]:
-    """The callback of that name; small letters will do.
-
-    Raises:
-        ValueError: there is none.
-    """
-    known = built_ins()
-    for one in known:
-        if one.lower() == name.lower():
-            return known[one]
-    near = did_you_mean(name, known) or f" There are {listing(known)}."
-    raise ValueError(f"there is no callback {name!r}.{near}")
-
-
-def one_line(callback: type[Callback]) -> str:
+def one_line(callback: Callable[..., Any]) -> str:
     """What it does: the first sentence of its docstring."""
-    paragraph = " ".join((inspect.getdoc(callback) or "").partition("\n\n")[0].split())
+    paragraph = " ".join(_docstring(callback).partition("\n\n")[0].split())
     sentence = re.split(r"(?<=[.:;])\s", paragraph)[0]
     return sentence.rstrip(".:;").replace("``", "")
 
 
-def page(callback: type[Callback]) -> str:
-    """Its page, as Markdown."""
-    lines = (inspect.getdoc(callback) or "").splitlines()
-    needs = [f"`{need}`" for need in sorted(callback.requires)]
-    facts = [f"phase `{callback.phase}`", f"an exception in it: `{callback.on_error}`"]
-    if needs:
-        facts.append(f"needs {', '.join(needs)}")
-    parts = [f"# {callback.__name__}", "", "```python", _signature(callback), "```", "", *_markdown(lines), ""]
-    return "\n".join([*parts, f"*{'; '.join(facts)}.*".replace("*phase", "*Phase"), ""])
+def page(callback: Callable[..., Any], name: str | None = None, offered_by: str = "") -> str:
+    """Its page, as Markdown.
+
+    Args:
+        callback: a class, or a function that makes one.
+        name: by which it is asked for; by default its own.
+        offered_by: who offers it, in words; empty for what comes with trainhooks.
+    """
+    own = str(getattr(callback, "__name__", type(callback).__name__))
+    called = signature(callback)
+    module = "trainhooks.callbacks" if not offered_by else _importable(callback)
+    code = [f"from {module} import {own}", "", called] if module else [called]
+    parts = [f"# {name or own}", "", "```python", *code, "```", "", *_markdown(_docstring(callback).splitlines())]
+    facts = list(_facts(callback))
+    if offered_by:
+        facts.insert(0, f'Offered by {offered_by}: `trainhooks.callbacks.make("{name or own}", ...)`.')
+    if facts:
+        parts += ["", "**How it runs**", "", *(f"- {fact}" for fact in facts)]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def settings(callback: Callable[..., Any]) -> dict[str, Any]:
+    """Its ``phase``, ``on_error``, ``ranks`` and ``requires``; None for what an argument says, or a function makes."""
+    names = ("phase", "on_error", "ranks", "requires")
+    if not isinstance(callback, type):
+        return dict.fromkeys(names)
+    arguments = _parameters(callback)
+    told: dict[str, Any] = {name: None if name in arguments else getattr(callback, name, None) for name in names}
+    if told["requires"] is not None:
+        needs = told["requires"]
+        told["requires"] = [needs] if isinstance(needs, str) else sorted(needs)
+    return told
+
+
+def _facts(callback: Callable[..., Any]) -> Iterator[str]:
+    told = settings(callback)
+    if not isinstance(callback, type):
+        return
+    if told["phase"] is None:
+        yield "Phase: as its argument `phase` says."
+    else:
+        yield f"Phase `{told['phase']}`: {_PHASES.get(told['phase'], 'there is none of that name')}."
+    if told["on_error"] is None:
+        yield "An exception in it: as its argument `on_error` says."
+    else:
+        yield f"An exception in it {_ON_ERROR.get(told['on_error'], 'is dealt with in no known way')}."
+    if told["ranks"] is None:
+        yield "Where several processes train, it runs where its argument `ranks` says."
+    else:
+        yield f"Where several processes train, it runs {_RANKS.get(told['ranks'], 'nowhere')}."
+    if told["requires"]:
+        yield f"The trainer must have {' and '.join(f'`{need}`' for need in told['requires'])}."
+
+
+def _docstring(callback: Callable[..., Any]) -> str:
+    """Its own: an object that is called has that of its class, which tells of no callback."""
+    return inspect.getdoc(callback) or "" if hasattr(callback, "__name__") else ""
+
+
+def _importable(callback: Callable[..., Any]) -> str | None:
+    """The module from which its name gives it."""
+    module, name = getattr(callback, "__module__", None), getattr(callback, "__name__", "")
+    return module if getattr(sys.modules.get(module or ""), name, None) is callback else None
 
 
 def write(folder: Path) -> list[Path]:
@@ -66,17 +118,23 @@ def write(folder: Path) -> list[Path]:
     return files
 
 
-def _signature(callback: type[Callback]) -> str:
-    parameters = [
-        one.replace(annotation=inspect.Parameter.empty)
-        for name, one in inspect.signature(callback.__init__).parameters.items()
-        if name != "self"
-    ]
-    short = f"{callback.__name__}{inspect.Signature(parameters)}".replace("'", '"')
+def signature(callback: Callable[..., Any]) -> str:
+    """How it is called, over several lines where it is long."""
+    name = getattr(callback, "__name__", type(callback).__name__)
+    parameters = [one.replace(annotation=inspect.Parameter.empty) for one in _parameters(callback).values()]
+    short = f"{name}{inspect.Signature(parameters)}".replace("'", '"')
     if len(short) <= 88:
         return short
     shown = ([] if one == "/" else [f"    {one},"] for one in _shown(parameters))
-    return "\n".join([f"{callback.__name__}(", *(line for lines in shown for line in lines), ")"])
+    return "\n".join([f"{name}(", *(line for lines in shown for line in lines), ")"])
+
+
+def _parameters(callback: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    try:
+        found = inspect.signature(callback.__init__ if isinstance(callback, type) else callback).parameters  # type: ignore[misc]
+    except (TypeError, ValueError):  # what is written in C has none
+        return {}
+    return {name: one for name, one in found.items() if name != "self"}
 
 
 def _shown(parameters: list[inspect.Parameter]) -> Iterator[str]:

@@ -19,13 +19,33 @@ _LARGEST: Final = 10**300
 """A number beyond it is no count and no metric, and Python may refuse to write it."""
 
 
-class Told(NamedTuple):
-    text: str
-    damaged: int
-    """How many of those listed are."""
+class Looked(NamedTuple):
+    """What is in a folder of checkpoints."""
+
+    folder: Path
+    deleted: list[str] | None
+    """Their names; None where nothing was to be."""
+    found: list[Found]
+    verified: bool
+
+    @property
+    def damaged(self) -> int:
+        """How many of those found are."""
+        return sum(one.problem is not None for one in self.found)
+
+    def text(self) -> str:
+        """It all as lines."""
+        lines = []
+        if self.deleted is not None:
+            lines = [f"Deleted {name}" for name in self.deleted] or ["Nothing to delete."]
+        if self.found:
+            lines.append(table(self.found, verified=self.verified, now=datetime.now(timezone.utc)))
+        else:
+            lines.append(f"There are no checkpoints in {str(self.folder)!r}.")
+        return "\n".join(lines)
 
 
-def look(folder: Path, *, verify: bool = False, keep: int | None = None) -> Told:
+def look(folder: Path, *, verify: bool = False, keep: int | None = None) -> Looked:
     """What is in a folder of checkpoints, or in one checkpoint.
 
     Args:
@@ -38,17 +58,37 @@ def look(folder: Path, *, verify: bool = False, keep: int | None = None) -> Told
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {str(folder)!r}")
-    lines = []
+    deleted = None
     if keep is not None:
         if is_checkpoint(folder):
             raise FileNotFoundError(f"{str(folder)!r} is one checkpoint. Give the folder in which it lies.")
-        lines = [f"Deleted {plain(path.name)}" for path in prune(folder, keep)] or ["Nothing to delete."]
-    found = checkpoints(folder, verify=verify)
-    if found:
-        lines.append(table(found, verified=verify, now=datetime.now(timezone.utc)))
-    else:
-        lines.append(f"There are no checkpoints in {str(folder)!r}.")
-    return Told("\n".join(lines), sum(one.problem is not None for one in found))
+        deleted = [plain(path.name) for path in prune(folder, keep)]
+    return Looked(folder, deleted, checkpoints(folder, verify=verify), verify)
+
+
+def document(looked: Looked) -> dict[str, Any]:
+    """It all for a program; what a checkpoint's manifest says is as it stands there."""
+    rows = []
+    for one in looked.found:
+        told = {name: one.about.get(name) for name in ("epoch", "step", "inside", "metrics", "saved_at")}
+        rows.append(
+            {
+                "name": one.path.name,
+                "path": str(one.path),
+                **told,
+                "size": one.size,
+                "state": state(one, looked.verified),
+                "problem": one.problem,
+            }
+        )
+    return {"folder": str(looked.folder), "deleted": looked.deleted or [], "checkpoints": rows}
+
+
+def state(found: Found, verified: bool) -> str:
+    """What is known of it, in a word or two."""
+    if found.problem is not None:
+        return "damaged"
+    return "good" if verified else "not verified"
 
 
 def table(found: Sequence[Found], *, verified: bool, now: datetime) -> str:
@@ -68,7 +108,6 @@ def table(found: Sequence[Found], *, verified: bool, now: datetime) -> str:
 def _row(found: Found, verified: bool, now: datetime) -> tuple[str, ...]:
     about = found.about
     epoch, inside = about.get("epoch"), about.get("inside")
-    good = "good" if verified else "not verified"
     return (
         plain(found.path.name),
         _cell(epoch) + (f" ({_cell(inside)})" if inside else ""),
@@ -76,7 +115,7 @@ def _row(found: Found, verified: bool, now: datetime) -> tuple[str, ...]:
         _metrics(about.get("metrics")),
         size(found.size),
         _saved(about.get("saved_at"), now),
-        good if found.problem is None else f"damaged: {plain(found.problem)}",
+        state(found, verified) + (f": {plain(found.problem)}" if found.problem is not None else ""),
     )
 
 

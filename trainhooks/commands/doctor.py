@@ -1,0 +1,190 @@
+"""``trainhooks doctor``: what is installed, which frameworks are served, what is refused and why, and what is wrong."""
+
+from __future__ import annotations
+
+import os
+import platform
+import warnings
+from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .. import pages, plugins
+from ..version import __version__
+from . import callbacks as named
+from . import installed
+from .console import aligned, document, painted, say, wrapped
+from .plugins import problem_of_selection
+from .trainers import Trainer, trainers
+
+
+@dataclass(frozen=True)
+class Framework:
+    """A framework that a plugin serves, and what installs it."""
+
+    name: str
+    plugin: str
+    distribution: str
+    install: str
+    version: str | None
+    needs: list[installed.Need]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that was found. ``problems`` are sentences that say what to do."""
+
+    versions: dict[str, str]
+    optional: list[dict[str, str | None]]
+    frameworks: list[Framework]
+    keras: installed.Keras | None
+    trainers: list[Trainer]
+    problems: list[str]
+
+
+def run(asked: Namespace) -> int:
+    """Look, and tell; 1 where something is wrong."""
+    found = look()
+    if asked.json:
+        document(asdict(found))
+    else:
+        _print(found)
+    return 1 if found.problems else 0
+
+
+def look() -> Findings:
+    """Look at everything; the plugins are loaded, the frameworks are not."""
+    environment = os.environ.get(plugins.VARIABLE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # what fails is told below
+        try:
+            frameworks = sorted(_frameworks(), key=lambda one: one.name)
+            offered = {name: one.make for name, one in named.every().items()}
+            rows = plugins.rows()  # last: with what failed when it was asked
+        except ValueError:  # the variable cannot be read, and then no plugin is to be had
+            frameworks, offered, rows = [], dict(pages.built_ins()), []
+    problems = []
+    if strange := problem_of_selection(environment, [one.name for one in rows]):
+        problems.append(f"{strange} Correct {plugins.VARIABLE}, or unset it.")
+    keras = next((installed.keras(os.environ) for one in frameworks if one.name == "keras" and one.version), None)
+    told = trainers((one.name for one in frameworks), offered)
+    own = list(installed.own_needs())
+    problems += [*_failed(rows), *_unmet(own, "trainhooks"), *_of_frameworks(frameworks)]
+    if keras is not None and (wrong := problem_of_backend(keras)):
+        problems.append(wrong)
+    versions = {"trainhooks": __version__, "python": installed.python(), "platform": platform.platform()}
+    versions |= {name: installed.version(name) or "missing" for name in ("numpy", "packaging", "pluggy", "tqdm")}
+    optional = [
+        {"name": one.name, "version": installed.version(one.name), "use": one.use, "install": one.install}
+        for one in installed.OPTIONAL
+    ]
+    return Findings(versions, optional, frameworks, keras, told, problems)
+
+
+def _frameworks() -> Iterator[Framework]:
+    seen: set[str] = set()
+    for plugin, served in plugins.ask("trainhooks_frameworks"):
+        for name, install in served.items():
+            if name not in seen:
+                seen.add(name)
+                version, needs = installed.version(name), list(installed.needs(install))
+                yield Framework(name, plugin.name, plugin.distribution, install, version, needs)
+
+
+def _failed(rows: list[plugins.Row]) -> Iterator[str]:
+    for row in rows:
+        for error in row.errors:
+            yield (
+                f"plugin {row.name!r} of {row.distribution} {row.version} failed: {error}. Update or uninstall "
+                f"{row.distribution}, or leave the plugin out with {plugins.VARIABLE}=-{row.name}."
+            )
+
+
+def _of_frameworks(frameworks: list[Framework]) -> Iterator[str]:
+    for one in frameworks:
+        if one.version is not None:
+            there = [need for need in one.needs if need.version is not None]  # what is absent was not asked for
+            yield from _unmet(there, f"the plugin {one.plugin!r} of {one.distribution}")
+
+
+def _unmet(needs: list[installed.Need], who: str) -> Iterator[str]:
+    for one in needs:
+        if not one.met:
+            there = f"there is {one.version}" if one.version else "it is not installed"
+            yield f"{who} needs {one.requirement}, and {there}: pip install '{one.requirement}'"
+
+
+def problem_of_backend(keras: installed.Keras) -> str | None:
+    """What is wrong with the backend that Keras would use, as a sentence; None for nothing."""
+    if keras.backends.get(keras.chosen) is not None:
+        return None
+    there = [name for name, version in keras.backends.items() if version is not None]
+    instead = f", or set KERAS_BACKEND={there[0]}" if there else ""
+    if keras.chosen not in keras.backends:
+        known = ", ".join(there or keras.backends)
+        return (
+            f"Keras would use the backend {keras.chosen!r} ({keras.chosen_by}), with which it does not train: "
+            f"set KERAS_BACKEND to one of {known}"
+        )
+    return (
+        f"Keras would use the backend {keras.chosen!r} ({keras.chosen_by}), which is not installed: "
+        f"pip install 'trainhooks[{keras.chosen}]'{instead}"
+    )
+
+
+def _print(found: Findings) -> None:
+    _title("Versions")
+    _rows([(name, version) for name, version in found.versions.items()])
+    _title("Optional packages")
+    _rows([(str(one["name"]), str(one["version"] or "-"), _use(one)) for one in found.optional])
+    _title("Frameworks")
+    _rows([(one.name, one.version or "-", _served(one)) for one in found.frameworks])
+    if found.keras is not None:
+        there = [f"{name} {version}" for name, version in found.keras.backends.items() if version is not None]
+        text = f"Keras would use {found.keras.chosen} ({found.keras.chosen_by}); its backends here: "
+        for line in wrapped(text + (", ".join(there) or "none"), first="  "):
+            say(line)
+    _title("What a trainer lacks; a callback that needs it is refused when it is attached")
+    _rows([(one.framework, need, reason) for one in found.trainers for need, reason in one.lacks.items()])
+    refused = [
+        (one.framework, name, f"needs {' and '.join(lacking)}")
+        for one in found.trainers
+        for name, lacking in one.refused.items()
+    ]
+    _title("What is refused therefore, whatever its arguments")
+    _rows(refused or [("-", "nothing")])
+    if (value := os.environ.get(plugins.VARIABLE)) is not None:
+        say()
+        say(f"{plugins.VARIABLE}={value} is set.")
+    say()
+    if not found.problems:
+        say(painted("No problems.", "good"))
+        return
+    say(painted(f"{len(found.problems)} problem{'s' if len(found.problems) > 1 else ''}:", "bad"))
+    for text in found.problems:
+        for line in wrapped(text, first="- ", indent="  "):
+            say(line)
+
+
+def _title(text: str) -> None:
+    if text != "Versions":
+        say()
+    say(painted(text, "title"))
+
+
+def _rows(rows: list[Any]) -> None:
+    for line in aligned(rows, indent="  ") if rows else ["  none"]:
+        say(line)
+
+
+def _use(one: dict[str, str | None]) -> str:
+    return f"for {one['use']}" + ("" if one["version"] else f": pip install '{one['install']}'")
+
+
+def _served(one: Framework) -> str:
+    who = f"served by the plugin {one.plugin!r} of {one.distribution}"
+    if one.version is None:
+        return f"{who}; not installed: pip install '{one.install}'"
+    needs = ", ".join(f"{each.requirement}{'' if each.version else ' (not installed)'}" for each in one.needs)
+    return f"{who}, which needs {needs}" if needs else who
