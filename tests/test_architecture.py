@@ -57,10 +57,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "passes": {"errors", "frames", "driver"},
     "loop": _DRIVER | {"driver", "passes"},
     "fit": _DRIVER | {"driver", "passes", "loop"},
-    "callbacks": _HOOKS | {"logs", "checkpoint", "store", "schedules", "world", "plugins"},  # Run is for typing alone
+    "callbacks": _HOOKS | {"logs", "checkpoint", "store", "schedules", "world", "plugins", "configs"},  # not run
     "numpy_optimizers": set(),
     "numpy_model": {"errors", "trainable", "numpy_optimizers"},
-    "schedules": {"errors", "checks"},
+    "configs": {"errors"},
+    "schedules": {"errors", "checks", "configs"},
     "datasets": {"errors", "store"},
     "version": set(),
     "hookspecs": set(),
@@ -73,13 +74,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "testing": _LOOP | {"callbacks", "numpy_model", "wrap"},  # of store the disk, which can be made to fail
     "trainhooks": _TOP,
     "demo": _TOP | {"trainhooks"},
-    "pages": {"errors", "callback", "callbacks"},
-    "cli": _TOP | {"trainhooks", "demo", "pages"},
+    "pages": {"callback", "callbacks"},
+    "commands": _PLUGINS
+    | {"errors", "events", "callback", "trainable", "callbacks", "version", "store", "demo", "pages", "numpy_model"},
+    "cli": {"errors", "version", "commands"},
     "__main__": {"cli"},
 }
 
 THIRD_PARTY = {"numpy", "packaging", "pluggy", "tqdm"}
 FOR = {
+    "commands": {"packaging"},
     "store": {"ml_dtypes"},  # numpy's bfloat16, where it is installed
     "testing": {"hypothesis", "pytest"},  # for those who test
     "callbacks": {"tensorboardX", "matplotlib", "pandas"},  # each for one callback, when it is used

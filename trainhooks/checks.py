@@ -1,8 +1,9 @@
-"""Numbers as users give them: numpy's as well as Python's, and never a boolean."""
+"""Arguments as users give them: numbers, numpy's as well as Python's and never a boolean; names; paths."""
 
 from __future__ import annotations
 
 import operator
+import os
 from numbers import Real
 from typing import Any
 
@@ -18,8 +19,14 @@ def whole(value: Any) -> int | None:
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a real number of any type; a boolean is none."""
-    return isinstance(value, Real) and not isinstance(value, bool)
+    """Whether it is a real number of any type; a boolean is none, nor is what no float can be as large as."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        float(value)
+    except OverflowError:
+        return False
+    return True
 
 
 def count(value: Any, what: str, least: int = 0) -> int:
@@ -32,3 +39,36 @@ def count(value: Any, what: str, least: int = 0) -> int:
     if number is None or number < least:
         raise ValueError(f"{what}: a whole number, at least {least}")
     return number
+
+
+def metric_name(value: Any, who: str) -> str:
+    """The name of a metric, as a callback's argument ``monitor``.
+
+    Raises:
+        TypeError: it is no string.
+        ValueError: it is empty.
+    """
+    if isinstance(value, str) and value:
+        return value
+    kind = ValueError if isinstance(value, str) else TypeError
+    raise kind(f"{who}(monitor={value!r}): the name of a metric, as 'val_loss'")
+
+
+def path_of(value: Any, who: str, argument: str, what: str = "file") -> str:
+    """The name of a file or folder, as text; it need not be there.
+
+    Args:
+        value: as it was given: a text, or a path as ``pathlib``'s.
+        who: the callback, as messages call it.
+        argument: whose value it is.
+        what: what it is the name of.
+
+    Raises:
+        TypeError: it is no such thing.
+        ValueError: it is empty.
+    """
+    text = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if isinstance(text, str) and text:
+        return text
+    kind = ValueError if isinstance(text, str) else TypeError
+    raise kind(f"{who}({argument}={value!r}): the name of a {what}")

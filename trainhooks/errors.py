@@ -4,6 +4,7 @@
     ├── RegistrationError (TypeError)            a hook, an argument or a need that cannot be served
     │   └── CapabilityError                      this trainer lacks what is asked of it
     ├── UnknownEventError (ValueError)           no such event
+    ├── UnknownCallbackError (ValueError)        no callback is called so
     ├── MissingMetricError (KeyError)            no such metric in the logs
     ├── MetricValueError (TypeError)             a logged value that is not one number
     ├── LoopError (RuntimeError)                 the loop's verbs used out of their order
@@ -39,6 +40,10 @@ class CapabilityError(RegistrationError):
 
 class UnknownEventError(TrainhooksError, ValueError):
     """There is no event of that name."""
+
+
+class UnknownCallbackError(TrainhooksError, ValueError):
+    """No callback goes by that name: no built-in, none that was registered, and none of a plugin."""
 
 
 class MissingMetricError(TrainhooksError, KeyError):
@@ -81,11 +86,18 @@ class FrameworkNotInstalledError(TrainhooksError, ImportError):
 
 
 def nearest(name: object, known: Iterable[str]) -> str | None:
-    """The known name most like ``name``, or None when none is near; what is no string is like no name."""
+    """Of the known names but ``name`` itself the one most like it; None when none is near, or it is no string."""
     if not isinstance(name, str):
         return None
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    others = [one for one in known if one != name]
+    found = difflib.get_close_matches(name, others, n=1, cutoff=0.6)
+    if not found and len(name) > 1:  # another way of writing it: 'csv_logger'
+        found = [one for one in others if _letters(one) == _letters(name)]
     return found[0] if found else None
+
+
+def _letters(name: str) -> str:
+    return name.replace("_", "").casefold()
 
 
 def listing(names: Iterable[str]) -> str:
@@ -102,6 +114,15 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
 def unknown_event(who: str, name: object, known: Sequence[str]) -> UnknownEventError:
     return UnknownEventError(
         f"{who}: there is no event {name!r}.{did_you_mean(name, known) or f' There are {listing(known)}.'}"
+    )
+
+
+def unknown_callback(where: str, name: str, known: Sequence[str], failed: Sequence[str] = ()) -> UnknownCallbackError:
+    """``where`` is how the message begins; ``failed`` are plugins that might have offered it."""
+    skipped = f" Of the plugins these failed: {', '.join(failed)}." if failed else ""
+    return UnknownCallbackError(
+        f"{where}there is no callback {name!r}.{did_you_mean(name, known)} There are {listing(known)}.{skipped} "
+        "One of your own is registered with trainhooks.callbacks.register."
     )
 
 

@@ -1,9 +1,17 @@
-"""The built-in callbacks, one a file. Each is loaded when it is first asked for, so that there may be many."""
+"""The built-in callbacks, one a file. Each is loaded when it is first asked for, so that there may be many.
+
+``make`` makes one by its name, as a config says it; ``register`` has it know those of one's own, ``unregister`` lets
+them go, and ``names`` says what there is.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._by_name import make as make
+    from ._by_name import names as names
+    from ._by_name import register as register
+    from ._by_name import unregister as unregister
     from .backup_and_restore import BackupAndRestore as BackupAndRestore
     from .csv_logger import CSVLogger as CSVLogger
     from .early_stopping import EarlyStopping as EarlyStopping
@@ -53,17 +61,20 @@ _MODULES = {
     "Throughput": "throughput",
     "Timer": "timer",
 }
+_FUNCTIONS = dict.fromkeys(("make", "names", "register", "unregister"), "_by_name")
 __all__ = list(_MODULES)
+"""The callbacks alone."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    modules = _MODULES | _FUNCTIONS
+    if name not in modules:
         from ..errors import did_you_mean
 
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}.{did_you_mean(name, _MODULES)}")
-    found = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}.{did_you_mean(name, modules)}")
+    found = globals()[name] = getattr(import_module(f"{__name__}.{modules[name]}"), name)
     return found
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    return [*globals(), *__all__, *_FUNCTIONS]

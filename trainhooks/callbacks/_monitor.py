@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from ..checks import is_number
+from ..checks import is_number, metric_name
 from ..errors import MetricValueError, did_you_mean, unmet_monitor
 
 if TYPE_CHECKING:
@@ -56,12 +56,14 @@ class Monitor:
         best: the best value so far; None before the first.
 
     Raises:
-        ValueError: the mode does not exist, or ``min_delta`` is NaN.
+        TypeError: ``name`` is no string.
+        ValueError: it is empty, the mode does not exist, or ``min_delta`` is NaN.
     """
 
     def __init__(
         self, who: str, name: str, mode: Mode = "auto", min_delta: float = 0.0, *, strict: bool = True
     ) -> None:
+        name = metric_name(name, who)
         if mode not in ("auto", "min", "max"):
             near = did_you_mean(str(mode), ("auto", "min", "max"))
             raise ValueError(f"{who}(mode={mode!r}): a mode is 'auto', 'min' or 'max'.{near}")

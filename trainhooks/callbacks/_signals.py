@@ -42,8 +42,11 @@ def numbers_of(who: str, given: Iterable[Any], known: Mapping[str, int]) -> tupl
         known: the platform's signals.
 
     Raises:
+        TypeError: they are no names or numbers.
         ValueError: one does not exist, or cannot be caught; or there is none at all.
     """
+    if not isinstance(given, (str, int, Iterable)):
+        raise TypeError(f"{who}(signals={given!r}): names of signals, as {listing(DEFAULT)}")
     given = (given,) if isinstance(given, (str, int)) else tuple(given)
     never, found = {known[name] for name in _NEVER if name in known}, list[int]()
     for one in given:
@@ -57,7 +60,8 @@ def numbers_of(who: str, given: Iterable[Any], known: Mapping[str, int]) -> tupl
         if number is not None and (name is not None or number in signal.valid_signals()):
             found.append(number)
         elif name not in DEFAULT:
-            near = did_you_mean(_full(one.upper()), known) if isinstance(one, str) else ""
+            meant = _full(one.upper()) if isinstance(one, str) else ""
+            near = f" Did you mean {meant!r}?" if meant in known else did_you_mean(meant, known)
             raise ValueError(
                 f"{who}(signals={one!r}): there is no such signal here.{near or f' There are {listing(known)}.'}"
             )

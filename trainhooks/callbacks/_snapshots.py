@@ -84,4 +84,5 @@ class KeptWeights:
         """Take back what ``state_dict`` gave."""
         self.forget()
         if state["weights"] is not None:
-            self.arrays, self.framework = state["weights"], state["framework"]
+            self.arrays = {name: array.copy() for name, array in state["weights"].items()}
+            self.framework = state["framework"]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from .. import store
 from ..callback import Callback
 from ..checkpoint import owned, read_from, without_stop
+from ..checks import path_of
 from ..dispatch import Listener
 from ..errors import NoWeightsError, StateFileError
 from ..events import EVENTS, Event
@@ -72,6 +73,7 @@ class BackupAndRestore(Callback):
     - On TensorFlow a model must be built before ``fit`` to take its weights back: give it an ``Input``.
 
     Raises:
+        TypeError: ``backup_dir`` is neither text nor a path.
         ValueError: ``save_freq`` has no meaning, or ``backup_dir`` is empty; or another one has the same folder.
         StateFileError: (before training) every backup is damaged; or it is another framework's.
         NoWeightsError: (before training) the model has not been built, so that it cannot take its weights back.
@@ -95,10 +97,8 @@ class BackupAndRestore(Callback):
         background: bool = False,
         resume_stopped: bool = False,
     ) -> None:
-        if not os.fspath(backup_dir):
-            raise ValueError(f"BackupAndRestore(backup_dir={backup_dir!r}): the name of a folder")
-        self._due = due_inside_epochs("BackupAndRestore", save_freq)
-        self.backup_dir, self.save_freq = Path(backup_dir), save_freq
+        self.backup_dir = Path(path_of(backup_dir, "BackupAndRestore", "backup_dir", "folder"))
+        self._due, self.save_freq = due_inside_epochs("BackupAndRestore", save_freq), save_freq
         self.double_checkpoint, self.delete_checkpoint = double_checkpoint, delete_checkpoint
         self.background, self.resume_stopped = background, resume_stopped
         self._trains = False

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..callback import Callback
+from ..checks import path_of
 from ..store import write_atomically
 from ._appending import add_line
 
@@ -42,7 +43,8 @@ class CSVLogger(Callback):
     A metric that is itself called ``epoch`` is not written: that column is the run's own count.
 
     Raises:
-        ValueError: ``separator`` is not one character, or is a quote or a line's end.
+        TypeError: ``filename`` is neither text nor a path.
+        ValueError: it is empty, or ``separator`` is not one character, or is a quote or a line's end.
         OSError: (at a row) the file cannot be written; as it only reports, this is a warning and training goes on.
     """
 
@@ -53,7 +55,8 @@ class CSVLogger(Callback):
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
         if not isinstance(separator, str) or len(separator) != 1 or separator in '"\r\n':
             raise ValueError(f"CSVLogger(separator={separator!r}): one character, no quote and no line's end")
-        self.filename, self.separator, self.append = os.fspath(filename), separator, append
+        self.filename = path_of(filename, "CSVLogger", "filename")
+        self.separator, self.append = separator, append
         self._columns: list[str] | None = None
         """The header, once this run has made sure that it is the file's."""
         self._earlier: int | None = None

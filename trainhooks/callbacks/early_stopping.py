@@ -64,6 +64,7 @@ class EarlyStopping(Callback):
         stopped_epoch: the epoch, from 0, at whose end it asked for the stop; 0 when it did not.
 
     Raises:
+        TypeError: ``monitor`` is no string.
         ValueError: a setting has no meaning, or ``divergence_threshold`` is not worse than ``stopping_threshold``.
     """
 
@@ -89,6 +90,8 @@ class EarlyStopping(Callback):
             raise ValueError(f"EarlyStopping(patience={patience!r}): a number of checks, at least 0")
         if baseline is not None and not (is_number(baseline) and not math.isnan(baseline)):
             raise ValueError(f"EarlyStopping(baseline={baseline!r}): a number, or None")
+        if not is_number(start_from_epoch):
+            raise ValueError(f"EarlyStopping(start_from_epoch={start_from_epoch!r}): the number of an epoch, from 0")
         goal, bound = _threshold("stopping", stopping_threshold), _threshold("divergence", divergence_threshold)
         self._watch = Monitor("EarlyStopping", monitor, mode, min_delta, strict=strict)
         way = self._watch.mode

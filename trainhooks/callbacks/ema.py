@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import numbers
 import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..checks import count
+from ..checks import count, is_number
 from ..errors import LoopError
 from ._attached import Attached
 from ._snapshots import KeptWeights
@@ -132,7 +131,7 @@ class EMA(Attached):
 
 
 def _decay(value: Any) -> float:
-    decay = float(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else math.nan
+    decay = float(value) if is_number(value) else math.nan
     if not 0 <= decay < 1:  # put this way round, NaN is refused too
         raise ValueError(f"EMA(decay={value!r}): the weight of the past, in [0, 1)")
     return decay

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..checks import is_number
 from ..logs import Mean
 from ._attached import Attached
 
@@ -86,7 +86,7 @@ class GradientClipping(Attached):
 def _bound(name: str, value: Any) -> float | None:
     if value is None:
         return None
-    bound = float(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else math.nan
+    bound = float(value) if is_number(value) else math.nan
     if not bound > 0:  # put this way round, NaN is refused too
         raise ValueError(f"GradientClipping({name}={value!r}): a number above 0")
     return bound

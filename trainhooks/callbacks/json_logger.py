@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..callback import Callback
-from ..checks import whole
+from ..checks import path_of, whole
 from ..dispatch import Listener
 from ..events import EVENTS, Event
 from ..filters import every
@@ -49,7 +49,9 @@ class JSONLogger(Callback):
     record; half a line, which a crash may leave at its end, is cut off by the run that goes on there.
 
     Raises:
-        ValueError: ``save_freq`` has no meaning; (at the first record) the file to go on in holds no JSON lines.
+        TypeError: ``filename`` is neither text nor a path.
+        ValueError: it is empty, or ``save_freq`` has no meaning; (at the first record) the file to go on in holds no
+            JSON lines.
         OSError: (at a record) the file cannot be written; as it only reports, this is a warning and training goes on.
     """
 
@@ -67,7 +69,7 @@ class JSONLogger(Callback):
         steps = whole(save_freq)
         if save_freq != "epoch" and (steps is None or steps < 1):
             raise ValueError(f"JSONLogger(save_freq={save_freq!r}): 'epoch', or a number of steps, at least 1")
-        self.filename, self.append = os.fspath(filename), append
+        self.filename, self.append = path_of(filename, "JSONLogger", "filename"), append
         self.save_freq: Literal["epoch"] | int = "epoch" if steps is None else steps
         self._earlier: int | None = None
         """How many lines of earlier runs the file began with: those are never replaced."""

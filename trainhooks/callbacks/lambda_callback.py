@@ -33,7 +33,7 @@ class LambdaCallback(Callback):
     and ``on_epoch_begin`` are called again; ``run.begins_again`` tells.
 
     Raises:
-        TypeError: a name is no hook's, or what is given for a hook is no function.
+        TypeError: a name is no hook's, what is given for a hook is no function, or ``requires`` are no names.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class LambdaCallback(Callback):
             if call is not None and not callable(call):
                 raise TypeError(f"LambdaCallback({name}={call!r}): a hook is a function, or None for none")
         self.phase, self.on_error, self.ranks = phase, on_error, ranks
-        self.requires = {requires} if isinstance(requires, str) else frozenset(requires)
+        self.requires = _needs(requires)
         self.hooks: dict[str, Hook] = {name: call for name, call in hooks.items() if call is not None}
 
     def listeners(self, events: Mapping[str, Event] = EVENTS) -> Iterator[Listener]:
@@ -75,3 +75,10 @@ class LambdaCallback(Callback):
             if hook != event.hook and event.hook in self.hooks:
                 continue  # both the older and the newer name: the newer one runs
             yield Listener(event, call, f"LambdaCallback.{hook}", phase=self.phase, on_error=self.on_error, owner=self)
+
+
+def _needs(requires: Any) -> frozenset[str]:
+    needs = [requires] if isinstance(requires, str) or not isinstance(requires, Iterable) else list(requires)
+    if not all(isinstance(one, str) for one in needs):
+        raise TypeError(f"LambdaCallback(requires={requires!r}): the name of a capability, or several")
+    return frozenset(needs)

@@ -10,6 +10,7 @@ from ..callback import Callback
 from ..dispatch import Listener
 from ..errors import did_you_mean
 from ..events import EVENTS, Event
+from ..schedules._by_name import made
 from ..schedules._calling import checked_lr, takes_lr
 
 if TYPE_CHECKING:
@@ -43,24 +44,35 @@ class LearningRateScheduler(Callback):
 
     Args:
         schedule: a function of the number of the epoch or step, from 0, and, if it takes two arguments, of the current
-            rate; it returns the new one.
+            rate; it returns the new one. Or one of ``trainhooks.schedules`` as a config says it, by name:
+            ``{"name": "cosine", "lr": 0.1, "decay_steps": 90}``.
         verbose: 1 prints what it sets; with ``unit="step"`` at the end of each epoch the rate that it came to.
         unit: ``"epoch"`` or ``"step"``: what ``schedule`` counts, and when it is called.
 
     Raises:
-        TypeError: ``schedule`` takes neither one nor two arguments.
-        ValueError: there is no such unit; or (at an epoch or step) ``schedule`` gave no finite number of at least 0.
+        TypeError: ``schedule`` takes neither one nor two arguments, or what its name stands for has others than given.
+        ValueError: there is no such unit or schedule; or (at an epoch or step) ``schedule`` gave no finite number of at
+            least 0.
     """
 
     phase = "decide"
     requires = {"lr"}
 
-    def __init__(self, schedule: Callable[..., float], verbose: int = 0, *, unit: Unit = "epoch") -> None:
+    def __init__(
+        self,
+        schedule: Callable[..., float] | str | Mapping[str, Any],
+        verbose: int = 0,
+        *,
+        unit: Unit = "epoch",
+    ) -> None:
         if unit not in _UNITS:
             near = did_you_mean(unit, _UNITS)
             raise ValueError(f"LearningRateScheduler(unit={unit!r}): a unit is 'epoch' or 'step'.{near}")
-        self.schedule, self.verbose, self.unit = schedule, verbose, unit
+        if isinstance(schedule, (str, Mapping)):
+            schedule = made(schedule, "LearningRateScheduler(schedule=...): ")
         self._takes_lr = takes_lr("LearningRateScheduler", schedule, unit)
+        self.schedule: Callable[..., float] = schedule
+        self.verbose, self.unit = verbose, unit
         self.reset()
 
     def listeners(self, events: Mapping[str, Event] = EVENTS) -> Iterator[Listener]:

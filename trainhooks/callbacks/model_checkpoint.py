@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeGuard
 
 from .. import store
 from ..callback import Callback
-from ..checks import count, whole
+from ..checks import count, is_number, metric_name, path_of, whole
 from ..dispatch import Listener
 from ..errors import CapabilityError
 from ..events import EVENTS, Event
@@ -85,6 +85,7 @@ class ModelCheckpoint(Callback):
         kept_paths: the files that ``keep_best`` and ``keep_last`` keep, absolute, the oldest first.
 
     Raises:
+        TypeError: ``filepath`` is neither text nor a path, or ``monitor`` no text.
         ValueError: the suffix is none of these, or ``.keras`` with ``save_weights_only``; ``save_freq``, ``keep_best``
             or ``keep_last`` has no meaning; several files would have one name; a field of ``filepath`` is no plain name
             or cannot be formatted so; or the threshold is NaN.
@@ -111,12 +112,13 @@ class ModelCheckpoint(Callback):
         keep_best: int | None = None,
         keep_last: int | None = None,
     ) -> None:
-        self.filepath = os.fspath(filepath)
+        self.filepath = path_of(filepath, "ModelCheckpoint", "filepath")
         self._who = f"ModelCheckpoint(filepath={self.filepath!r})"
         self._suffix = _suffix(self._who, self.filepath, save_weights_only)
         self.requires = {"weights" if self._suffix == _BY_NAME else "save"}
         self._due = due_inside_epochs("ModelCheckpoint", save_freq)
-        if initial_value_threshold is not None and math.isnan(initial_value_threshold):
+        best = initial_value_threshold
+        if best is not None and not (is_number(best) and not math.isnan(best)):
             raise ValueError(f"ModelCheckpoint(initial_value_threshold={initial_value_threshold!r}): a number, or None")
         self._file = FilePath("ModelCheckpoint", self.filepath, has_batches=self._due is not None)
         self.keep_best = None if keep_best is None else count(keep_best, f"ModelCheckpoint(keep_best={keep_best!r})", 1)
@@ -130,7 +132,8 @@ class ModelCheckpoint(Callback):
         if keep_best is not None or keep_last is not None:
             better = (lambda value, than: False) if self._watch is None else self._watch.is_better
             self._kept = Retention(self.keep_best, self.keep_last, better)
-        self.monitor, self.verbose, self.save_best_only = monitor, verbose, save_best_only
+        self.monitor, self.verbose = metric_name(monitor, "ModelCheckpoint"), verbose
+        self.save_best_only = save_best_only
         self.initial_value_threshold = initial_value_threshold
         steps = whole(save_freq)
         self.save_freq: Literal["epoch"] | int | str | timedelta = save_freq if steps is None else steps

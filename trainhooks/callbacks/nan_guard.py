@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from ..callback import Callback
-from ..checks import count, is_number
+from ..checks import count, is_number, metric_name
 from ..dispatch import Listener
 from ..errors import NoWeightsError, WeightsError, unmet_monitor
 from ..events import EVENTS, Event
@@ -76,6 +76,7 @@ class NaNGuard(Callback):
         nonfinite_batches: so far in this epoch, as many as were seen.
 
     Raises:
+        TypeError: ``monitor`` is no string.
         ValueError: an argument is outside these.
         CapabilityError: (when attached) the trainer has no state to put back, or with ``spike`` no values of batches.
         WeightsError: (when the first epoch begins) there is a NaN already, so that no state is good.
@@ -97,7 +98,8 @@ class NaNGuard(Callback):
         if spike is not None and not (is_number(spike) and 1 < spike < math.inf):
             raise ValueError(f"NaNGuard(spike={spike!r}): how many times the median is too much, above 1; or None")
         self._due = due_inside_epochs("NaNGuard", save_freq)
-        self.monitor, self.lr_factor, self.save_freq, self.spike = monitor, float(lr_factor), save_freq, spike
+        self.monitor, self.lr_factor = metric_name(monitor, "NaNGuard"), float(lr_factor)
+        self.save_freq, self.spike = save_freq, spike
         self.max_rollbacks = count(max_rollbacks, f"NaNGuard(max_rollbacks={max_rollbacks!r})")
         if spike is not None:
             self.requires = {"state", "batch_logs"}  # in a running mean a spike is flat

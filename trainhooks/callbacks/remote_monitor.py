@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..callback import Callback
+from ..checks import is_number
 from ..dispatch import ErrorPolicy
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class RemoteMonitor(Callback):
     The proxies of the environment (``http_proxy``, ``no_proxy``) are used, as ``urllib`` does.
 
     Raises:
+        TypeError: ``headers`` is no mapping.
         ValueError: ``root + path`` is no such URL, ``headers`` cannot be sent, or ``timeout`` is no number above 0.
         ConnectionError: (at an epoch's end, with ``on_error="raise"``) the server did not take it.
     """
@@ -62,7 +63,7 @@ class RemoteMonitor(Callback):
         on_error: ErrorPolicy = "warn",
     ) -> None:
         self._url = _checked_url(root, path)
-        if not isinstance(timeout, Real) or isinstance(timeout, bool) or not (math.isfinite(timeout) and timeout > 0):
+        if not (is_number(timeout) and 0 < timeout < math.inf):
             raise ValueError(f"RemoteMonitor(timeout={timeout!r}): a number of seconds above 0")
         if on_error not in ("warn", "disable", "raise"):
             raise ValueError(f"RemoteMonitor(on_error={on_error!r}): 'warn', 'disable' or 'raise'")
@@ -115,7 +116,7 @@ def _checked_url(root: str, path: str) -> str:
         url = urlsplit(root + path)
         _ = url.port  # raises where it is no number
         fits = url.scheme in ("http", "https") and bool(url.hostname) and not any(map(str.isspace, url.netloc))
-    except (TypeError, ValueError):
+    except (AttributeError, TypeError, ValueError):  # the first where they are numbers
         fits = False
     if not fits:
         raise ValueError(
@@ -132,6 +133,8 @@ def _checked_url(root: str, path: str) -> str:
 
 
 def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    if not isinstance(headers, Mapping):
+        raise TypeError(f"RemoteMonitor(headers={headers!r}): a mapping of texts, or None")
     for name, value in headers.items():
         texts = (name, value)
         fits = all(isinstance(text, str) and text.isprintable() and max(text, default="") <= "\xff" for text in texts)

@@ -6,11 +6,11 @@ import math
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from ..callback import Callback
+from ..checks import is_number, path_of
 from ..dispatch import Listener
 from ..errors import did_you_mean, listing
 from ..events import EVENTS, Event
@@ -57,14 +57,12 @@ class StopFile(Callback):
         seconds: float = 1.0,
         remove: bool = True,
     ) -> None:
-        if not os.fspath(path):
-            raise ValueError(f"StopFile(path={path!r}): the name of a file")
+        self.path = Path(path_of(path, "StopFile", "path"))
         if kind not in _KINDS:
             raise ValueError(f"StopFile(kind={kind!r}): one of {listing(_KINDS)}.{did_you_mean(kind, _KINDS)}")
-        given: object = seconds  # to a type checker a float is no Real
-        if isinstance(given, bool) or not (isinstance(given, Real) and 0 <= float(given) < math.inf):
+        if not (is_number(seconds) and 0 <= seconds < math.inf):
             raise ValueError(f"StopFile(seconds={seconds!r}): a finite number of seconds, at least 0")
-        self.path, self.kind, self.seconds, self.remove = Path(path), kind, float(given), remove
+        self.kind, self.seconds, self.remove = kind, float(seconds), remove
         self._began = False
 
     def listeners(self, events: Mapping[str, Event] = EVENTS) -> Iterator[Listener]:

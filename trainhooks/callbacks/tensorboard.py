@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..callback import Callback
-from ..checks import count, whole
+from ..checks import count, path_of, whole
 from ..dispatch import Listener
 from ..events import EVENTS, Event
 from ..filters import Filter, every, once
@@ -78,6 +78,7 @@ class TensorBoard(Callback):
     - Keras leaves its files open after an exception, and after an evaluation.
 
     Raises:
+        TypeError: what is to be a path is none.
         ValueError: an argument that has no meaning; (when a run begins) there is no embedding layer, or none of a name
             in ``embeddings_metadata``, or no file of its.
         FrameworkNotInstalledError: (when a run begins) tensorboardX is not installed.
@@ -100,7 +101,7 @@ class TensorBoard(Callback):
         embeddings_freq: int = 0,
         embeddings_metadata: Metadata = None,
     ) -> None:
-        self.log_dir = os.fspath(log_dir)
+        self.log_dir = path_of(log_dir, "TensorBoard", "log_dir", "folder")
         self.histogram_freq = count(histogram_freq, f"TensorBoard(histogram_freq={histogram_freq!r})")
         self.embeddings_freq = count(embeddings_freq, f"TensorBoard(embeddings_freq={embeddings_freq!r})")
         self.write_graph, self.write_images = write_graph, write_images
@@ -112,7 +113,7 @@ class TensorBoard(Callback):
             )
         self.update_freq: Literal["epoch"] | int = "epoch" if steps is None else steps
         self.profile_batch = _batches(profile_batch)
-        self.embeddings_metadata = embeddings_metadata
+        self.embeddings_metadata = _metadata(embeddings_metadata)
         asked = {"weights": self.histogram_freq, "embeddings": self.embeddings_freq, "profile": self.profile_batch}
         self.requires = frozenset(need for need, wanted in asked.items() if wanted)
         self._files = RunFiles(Path(self.log_dir))
@@ -269,6 +270,13 @@ class TensorBoard(Callback):
 def _rate(steps: int, began: float) -> float:
     """Steps in a second; a clock that has not moved since counts as the shortest time that it tells."""
     return steps / max(time.perf_counter() - began, 1e-9)
+
+
+def _metadata(given: Metadata) -> Metadata:
+    if given is not None:
+        for one in given.values() if isinstance(given, Mapping) else [given]:
+            path_of(one, "TensorBoard", "embeddings_metadata")
+    return given
 
 
 def _batches(given: Any) -> tuple[int, int] | None:

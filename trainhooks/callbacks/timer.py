@@ -7,10 +7,10 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
-from numbers import Real
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from ..callback import Callback
+from ..checks import is_number
 from ..dispatch import Listener
 from ..errors import did_you_mean, listing
 from ..events import EVENTS, Event
@@ -218,10 +218,10 @@ class Timer(Callback):
         return self.until.timestamp() - time.time()
 
 
-def _seconds(name: str, value: object) -> float:
+def _seconds(name: str, value: Any) -> float:
     if isinstance(value, timedelta):
         return value.total_seconds()
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if not is_number(value):
         raise TypeError(f"Timer({name}={value!r}): a number of seconds, or a datetime.timedelta")
     seconds = float(value)
     if not math.isfinite(seconds):

@@ -13,11 +13,14 @@ from 0, and what it counts is the caller's: epochs, or batches with ``LearningRa
 A schedule is pure Python arithmetic: no framework, no state, the same number for the same step. It can be pickled, and
 its ``repr`` shows its arguments. Any function of a step will do where a schedule is taken.
 
+``make`` makes one by its name, with its arguments, as a config says it.
+
 Names and defaults are those of Keras (``decay_steps``, ``decay_rate``, ``t_mul``) and PyTorch (``step_size``,
 ``gamma``, ``milestones``, ``pct_start``); values agree with both while a schedule runs, and each function says what
 its schedule does afterwards.
 """
 
+from ._by_name import make
 from ._calling import preview
 from ._composed import sequence, warmup
 from ._decays import constant, cosine, cosine_restarts, exponential, linear, polynomial
@@ -32,6 +35,7 @@ __all__ = [
     "cosine_restarts",
     "exponential",
     "linear",
+    "make",
     "multi_step",
     "one_cycle",
     "piecewise",

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 from ..checks import count
-from ._schedule import Function, Schedule, function, number, rising
+from ._schedule import Function, Schedule, function, number, rising, several
 
 
 def warmup(steps: int, then: Function, start: float = 0.0) -> Function:
@@ -49,11 +49,12 @@ def sequence(schedules: Sequence[Function], milestones: Sequence[int]) -> Schedu
         milestones: the steps at which the second and the following begin, rising.
 
     Raises:
-        TypeError: one of them cannot be called with a step alone.
+        TypeError: they are no list, or one of them cannot be called with a step alone.
         ValueError: the milestones do not rise, or the numbers of the two do not fit.
     """
     steps = rising("sequence", "milestones", milestones)
-    parts = tuple(function("sequence", f"schedules[{at}]", one) for at, one in enumerate(schedules))
+    given = several("sequence", "schedules", schedules)
+    parts = tuple(function("sequence", f"schedules[{at}]", one) for at, one in enumerate(given))
     if len(parts) != len(steps) + 1:
         raise ValueError(
             f"sequence(): {len(steps)} milestones part {len(steps) + 1} schedules, and {len(parts)} are given"

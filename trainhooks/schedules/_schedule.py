@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable, Iterable
-from numbers import Real
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..checks import whole
+from ..checks import is_number, whole
 
 Function = Callable[[Any], float]
 """Anything that gives a rate for a step."""
@@ -46,7 +45,7 @@ def power(base: float, exponent: float) -> float:
 
 def is_finite(value: Any) -> bool:
     """Whether it is a real and finite number of any type, and no boolean."""
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    return is_number(value) and math.isfinite(value)
 
 
 def number(
@@ -78,6 +77,17 @@ def rising(who: str, name: str, values: Any) -> tuple[int, ...]:
             raise ValueError(f"{who}({name}={values!r}): whole numbers that rise, the first at least 1")
         steps.append(step)
     return tuple(steps)
+
+
+def several(who: str, name: str, values: Any) -> list[Any]:
+    """Values that stand in a list.
+
+    Raises:
+        TypeError: they do not.
+    """
+    if isinstance(values, Iterable) and not isinstance(values, (str, Mapping)):
+        return list(values)
+    raise TypeError(f"{who}({name}={values!r}): a list, of one more than there are milestones")
 
 
 def function(who: str, name: str, value: Function) -> Function:

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 from ..checks import count
-from ._schedule import Schedule, number, power, rising
+from ._schedule import Schedule, number, power, rising, several
 
 
 def step(lr: float, step_size: int, gamma: float = 0.1) -> Schedule:
@@ -69,10 +69,12 @@ def piecewise(milestones: Sequence[int], values: Sequence[float]) -> Schedule:
         values: the rates, one more than there are milestones.
 
     Raises:
+        TypeError: ``values`` is no list.
         ValueError: a value is no rate, the milestones do not rise, or the numbers of the two do not fit.
     """
     steps = rising("piecewise", "milestones", milestones)
-    rates = tuple(number("piecewise", f"values[{at}]", value) for at, value in enumerate(values))
+    given = several("piecewise", "values", values)
+    rates = tuple(number("piecewise", f"values[{at}]", value) for at, value in enumerate(given))
     if len(rates) != len(steps) + 1:
         raise ValueError(
             f"piecewise(): {len(steps)} milestones part {len(steps) + 1} values, and {len(rates)} are given"
