@@ -66,7 +66,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "version": set(),
     "hookspecs": set(),
     "answers": {"events", "callback"},
-    "failures": set(),
+    "failures": {"errors"},
     "selection": {"errors"},
     "plugin": {"errors", "failures", "hookspecs", "version"},
     "plugins": {"events", "offers"} | _PLUGINS,

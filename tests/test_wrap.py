@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -12,11 +11,6 @@ import trainhooks
 from trainhooks import errors
 from trainhooks.testing import Trace
 from trainhooks.testing.play import Dial
-
-BROKEN = """
-[trainhooks]
-broken = broken_plugin:plugin
-"""
 
 
 def test_a_trainable_comes_back_as_a_loop_run() -> None:
@@ -42,7 +36,7 @@ def test_an_unknown_argument_is_an_error_with_the_nearest() -> None:
         trainhooks.wrap(Dial(), min_epoch=3)
     assert str(caught.value) == (
         "wrap(Dial): there is no argument 'min_epoch'. Did you mean 'min_epochs'? "
-        "There are 'callbacks', 'optimizer', 'min_epochs', 'resume', 'resume_stopped'."
+        "There are 'callbacks', 'optimizer', 'min_epochs', 'resume', 'resume_stopped', 'plugins'."
     )
 
 
@@ -56,33 +50,3 @@ except TypeError:
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.stdout == "[]\n", done.stderr
-
-
-def test_a_plugin_that_fails_to_import_is_reported_and_skipped(tmp_path: Path) -> None:
-    (tmp_path / "broken_plugin.py").write_text("import a_module_that_nobody_has\n")
-    about = tmp_path / "broken_plugin-1.2.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-plugin\nVersion: 1.2\n")
-    (about / "entry_points.txt").write_text(BROKEN)
-    script = """
-import warnings
-from trainhooks import plugins
-with warnings.catch_warnings(record=True) as told:
-    warnings.simplefilter("always")
-    print(sorted(plugins.frameworks()))
-print(*[one.message for one in told])
-print(plugins.failures)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{script}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.splitlines() == [
-        "['keras', 'torch']",
-        "trainhooks plugin 'broken' of broken-plugin 1.2 is skipped: "
-        "ModuleNotFoundError: No module named 'a_module_that_nobody_has'",
-        "[Failure(name='broken', distribution='broken-plugin', version='1.2', "
-        "error=\"ModuleNotFoundError: No module named 'a_module_that_nobody_has'\")]",
-    ], done.stderr

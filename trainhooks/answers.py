@@ -15,7 +15,16 @@ def _callbacks(answer: object) -> list[Callback]:
 
 
 def _events(answer: object) -> list[Event]:
-    return _several(answer, Event, "several trainhooks.Event")
+    events = _several(answer, Event, "several trainhooks.Event")
+    for one in events:
+        texts = (
+            one.name,
+            one.doc,
+            *(one.args if isinstance(one.args, tuple) else ()),
+        )  # other mistakes are told of later
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError(f"it answered {reprlib.repr(one)}: an event's name, arguments and doc are texts")
+    return events
 
 
 def _by_name(answer: object) -> dict[str, Any]:
@@ -40,7 +49,8 @@ def _wrapper(answer: object) -> object:
 
 
 def _several(answer: object, kind: type[Any], what: str) -> list[Any]:
-    answers = [answer] if isinstance(answer, kind) else list(answer) if isinstance(answer, Iterable) else [answer]
+    is_one = isinstance(answer, (kind, str, Mapping)) or not isinstance(answer, Iterable)
+    answers = [answer] if is_one else list(answer)  # type: ignore[call-overload]
     for one in answers:
         if not isinstance(one, kind):
             hint = f" It is a class: write {one.__name__}()." if isinstance(one, type) else ""

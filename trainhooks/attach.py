@@ -47,7 +47,7 @@ def name_of(bus: EventBus, source: Callback | str | None) -> str | None:
     """What a callback that asks for something is called: the key of its state."""
     if source is None or isinstance(source, str):
         return source
-    keys = {id(callback): key for key, callback in keyed(bus.callbacks).items()}
+    keys = {id(one.inner if isinstance(one, Guest) else one): key for key, one in keyed(bus.callbacks).items()}
     return keys.get(id(source), type(source).__name__)
 
 
@@ -69,7 +69,9 @@ def let_in(offered: Iterable[OfferedCallback], add: Callable[[Callback], object]
             one.failed("trainhooks_attach", error)
 
 
-def tell_host(about: object, who: str, error: Exception) -> None:
-    """Have the plugin of a guest know what it raised; of anybody else it is enough that the user was told."""
-    if isinstance(about, Guest):
-        about.failed(who.rpartition(": ")[2], error, warn=False)
+def tell_host(about: object, who: str, error: Exception, then: str) -> bool:
+    """Whether it was a guest's: of that its plugin is told, who tells the user, once for all runs."""
+    if not isinstance(about, Guest):
+        return False
+    about.failed(who.rpartition(": ")[2], error, then=then)
+    return True

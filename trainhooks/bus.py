@@ -81,8 +81,9 @@ class EventBus:
         """Asked about each callback before it is registered; raises to refuse it."""
         self.joined: Callable[[Callback], None] = _nothing
         """Told of each callback after it was registered."""
-        self.failed: Callable[[object, str, Exception], None] = _nothing
-        """Told of an exception that did not end training, with the callback or listener and how messages call it."""
+        self.failed: Callable[[object, str, Exception, str], bool] = lambda *told: False
+        """Told of an exception that did not end training, with the callback or listener, how messages call it, and what
+        became of it; says whether it has told the user."""
 
     @property
     def callbacks(self) -> tuple[Callback, ...]:
@@ -260,8 +261,8 @@ class EventBus:
         if id(about) not in self._warned:
             self._warned[id(about)] = about
             then = "it is disabled for the rest of the run" if on_error == "disable" else "training goes on"
-            warnings.warn(f"{who} raised {type(error).__name__}: {error} ({then})", RuntimeWarning, stacklevel=4)
-            self.failed(about, who, error)
+            if not self.failed(about, who, error, then):
+                warnings.warn(f"{who} raised {errors.said(error)} ({then})", RuntimeWarning, stacklevel=4)
         if on_error == "disable":
             self._drop([one for one in mine if one.event.name not in _GUARDED])
 

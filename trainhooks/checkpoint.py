@@ -141,7 +141,8 @@ def restore(
             _load(callback, key, own, state.get("origin", "load_state_dict()"))
             bus.load_gate_states(callback, state["filters"].get(key, {}))
             saved = state.get("settings", {}).get(key, {})
-            _tell_settings(key, saved, callback.settings_dict(), {*own, *own.get("settings", ())})
+            told = own.get("settings")  # of these the callback itself tells
+            _tell_settings(key, saved, callback.settings_dict(), {*own, *(told if isinstance(told, Mapping) else ())})
         else:  # new to this run, whatever it did in another
             callback.reset()
 

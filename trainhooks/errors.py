@@ -85,6 +85,15 @@ class FrameworkNotInstalledError(TrainhooksError, ImportError):
     """An adapter's framework, or a package that one callback needs, is not installed."""
 
 
+def said(error: BaseException) -> str:
+    """The exception's type and text, as ``ValueError: no``; one whose text cannot be shown ends nothing."""
+    try:
+        text = str(error)
+    except Exception:  # a stranger's own __str__
+        text = "(its text cannot be shown)"
+    return f"{type(error).__name__}: {text}"
+
+
 def nearest(name: object, known: Iterable[str]) -> str | None:
     """Of the known names but ``name`` itself the one most like it; None when none is near, or it is no string."""
     if not isinstance(name, str):

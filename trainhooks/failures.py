@@ -6,6 +6,8 @@ import warnings
 from dataclasses import dataclass
 from typing import Protocol
 
+from .errors import said
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -47,29 +49,27 @@ failures: list[Failure] = []
 """What went wrong in this process, in order."""
 
 
-def report(plugin: Named, what: str, error: BaseException | str, *, warn: bool = True) -> None:
+def report(plugin: Named, what: str, error: BaseException | str, *, then: str | None = None) -> None:
     """Tell what a plugin did wrong, once in a process, and keep it.
 
     Args:
         plugin: whose fault it is.
         what: ``"import"``, or the hook or method in which it was.
         error: the exception, or a sentence.
-        warn: whether it is told of here; not where it was told of already.
+        then: what became of the callback in whose method it was; training goes on with it by default.
     """
     failure = Failure(plugin.name, plugin.distribution, plugin.version, what, _text(error))
     if any((one.name, one.distribution, one.what) == (plugin.name, plugin.distribution, what) for one in failures):
         return
     failures.append(failure)
-    if warn:
-        where = "" if what == "import" else f"{what}: "
-        warnings.warn(f"trainhooks {plugin.label} is skipped: {where}{failure.error}", RuntimeWarning, stacklevel=2)
+    if what == "import":
+        told = f" is skipped: {failure.error}"
+    elif what.startswith("trainhooks_"):
+        told = f" is skipped: {what}: {failure.error}"
+    else:
+        told = f": {what} raised {failure.error} ({then or 'training goes on'})"
+    warnings.warn(f"trainhooks {plugin.label}{told}", RuntimeWarning, stacklevel=2)
 
 
 def _text(error: BaseException | str) -> str:
-    if isinstance(error, str):
-        return error
-    try:
-        said = str(error)
-    except Exception:  # an exception that cannot even be shown
-        said = "(its text cannot be shown)"
-    return said if isinstance(error, PluginError) else f"{type(error).__name__}: {said}"
+    return str(error) if isinstance(error, (str, PluginError)) else said(error)

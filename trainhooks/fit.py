@@ -172,18 +172,32 @@ def fit(
     return run
 
 
-def evaluate(model: Model, data: Any, batch_size: int = 32, callbacks: Iterable[Callback] = ()) -> dict[str, Any]:
+def evaluate(
+    model: Model,
+    data: Any,
+    batch_size: int = 32,
+    callbacks: Iterable[Callback] | None = (),
+    *,
+    plugins: str | None = None,
+) -> dict[str, Any]:
     """The metrics of ``model`` on ``data``, as means weighted by the size of the batches."""
-    with LoopRun(_trainable("evaluate", model, "test_step"), callbacks) as run:
+    with LoopRun(_trainable("evaluate", model, "test_step"), callbacks, plugins=plugins) as run:
         for batch in run.test(_batches(data, batch_size)):
             run.log(model.test_step(batch), n=_size(batch))
     return run.logs.copy()
 
 
-def predict(model: Predictor, data: Any, batch_size: int = 32, callbacks: Iterable[Callback] = ()) -> Any:
+def predict(
+    model: Predictor,
+    data: Any,
+    batch_size: int = 32,
+    callbacks: Iterable[Callback] | None = (),
+    *,
+    plugins: str | None = None,
+) -> Any:
     """The outputs of ``model`` for ``data``, joined along the first axis."""
     outputs = []
-    with LoopRun(_trainable("predict", model, "predict_step"), callbacks) as run:
+    with LoopRun(_trainable("predict", model, "predict_step"), callbacks, plugins=plugins) as run:
         for batch in run.predict(_batches(data, batch_size)):
             outputs.append(model.predict_step(batch))
             run.log(outputs=outputs[-1])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import numpy as np
 
 from .callback import Callback
 from .dispatch import Listener
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
     from .run import Run
 
 T = TypeVar("T")
+_DEEPEST: Final = 50
+"""Of what a state nests."""
 
 
 class Guest(Callback):
@@ -25,18 +30,20 @@ class Guest(Callback):
 
     def __init__(self, offered: OfferedCallback) -> None:
         self.inner, self.label, self.failed = offered.callback, offered.label, offered.failed
+        self._run: Run | None = None
         self.requires, self.phase, self.ranks = self.inner.requires, self.inner.phase, self.inner.ranks
         self.on_error = "warn" if self.inner.on_error == "warn" else "disable"
 
     if not TYPE_CHECKING:
 
         @property
-        def run(self):
-            return self.inner.run
+        def run(self):  # its own, so that one that another run has too is no mistake of this run's user
+            return self._run
 
         @run.setter
         def run(self, value):
-            self.inner.run = value
+            self._run = value
+            self._guarded("run", lambda: setattr(self.inner, "run", value), None)
 
     def listeners(self, events: Mapping[str, Event] = EVENTS) -> Iterator[Listener]:
         for one in self.inner.listeners(events):
@@ -44,22 +51,25 @@ class Guest(Callback):
             yield one.owned_by(self, f"{self.label}: {one.who}", on_error)
 
     def check_needs(self) -> None:
+        if self.inner.run is not None and self._run is None:
+            raise RuntimeError(f"{type(self).__name__} is attached to a run that is still open: make one for each run")
         self.inner.check_needs()
 
     def reset(self) -> None:
         self._guarded("reset", self.inner.reset, None)
 
     def state_dict(self) -> dict[str, Any]:
-        return self._guarded("state_dict", self.inner.state_dict, {})
+        return self._guarded("state_dict", lambda: _mapping(self.inner.state_dict()), {})
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._guarded("load_state_dict", lambda: self.inner.load_state_dict(state), None)
 
     def settings_dict(self) -> dict[str, Any]:
-        return self._guarded("settings_dict", self.inner.settings_dict, {})
+        return self._guarded("settings_dict", lambda: _mapping(self.inner.settings_dict()), {})
 
     def resume_from(self, run: Run) -> Mapping[str, Any] | None:
-        return self._guarded("resume_from", lambda: self.inner.resume_from(run), None)
+        """Nothing: a state that does not fit would end the training, and where that goes on from is its user's word."""
+        return None
 
     def _guarded(self, verb: str, call: Callable[[], T], instead: T) -> T:
         try:
@@ -70,10 +80,10 @@ class Guest(Callback):
 
 
 class _Saver(Guest):
-    """One that writes checkpoints. What its ``save`` raises the run itself sees to, by ``on_error``."""
+    """One that writes checkpoints."""
 
     def save(self, run: Run) -> None:
-        self.inner.save(run)
+        self._guarded("save", lambda: self.inner.save(run), None)
 
 
 def guest(offered: OfferedCallback) -> Guest:
@@ -82,3 +92,23 @@ def guest(offered: OfferedCallback) -> Guest:
     base = Guest if kind.save is Callback.save else _Saver
     made: Guest = type(kind.__name__, (base,), {"__doc__": kind.__doc__})(offered)
     return made
+
+
+def _mapping(state: object) -> dict[str, Any]:
+    """A state as it may stand in a checkpoint beside the others; what could not be written would be their end too."""
+    if not isinstance(state, Mapping):
+        raise TypeError(f"it gave {reprlib.repr(state)}, which is no mapping")
+    return {str(name): _storable(value, str(name)) for name, value in state.items()}
+
+
+def _storable(value: Any, where: str, depth: int = 0) -> Any:
+    if value is None or isinstance(value, (bool, int, float, str, np.generic)):
+        return value
+    if depth < _DEEPEST:
+        if isinstance(value, Mapping) and all(isinstance(key, (str, int, float)) for key in value):
+            return {key: _storable(one, f"{where}/{key}", depth + 1) for key, one in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [_storable(one, f"{where}/{number}", depth + 1) for number, one in enumerate(value)]
+        if hasattr(value, "__array__") and not isinstance(value, type) and str(getattr(value, "dtype", "")) != "object":
+            return value
+    raise TypeError(f"its {where} is {reprlib.repr(value)}; a state holds JSON-able values and arrays")

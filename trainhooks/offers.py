@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class Failed(Protocol):
-    """Told of what a plugin did wrong, and in what; with ``warn=False`` it was told of to the user already."""
+    """Told of what a plugin did wrong, and in what; ``then`` says what became of a callback whose method it was."""
 
-    def __call__(self, what: str, error: BaseException | str, *, warn: bool = True) -> None: ...
+    def __call__(self, what: str, error: BaseException | str, *, then: str | None = None) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
