@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("conformance", "runs")
+pytest.register_assert_rewrite("runs")

@@ -1,9 +1,34 @@
-"""Parts for testing callbacks and adapters: a trace of events, scripted callbacks and models, random strategies."""
+"""Parts for testing callbacks and adapters: a kit of rules, a trace of events, scripted callbacks and models."""
+
+from __future__ import annotations
 
 from ..events import Grammar
+from .bench import BATCHES, LEAVE, Bench, Epoch
+from .check_adapter import check_adapter
+from .check_callback import check_callback
 from .doubles import Constant, Do, RaiseAt, StopAt, batches
 from .faulty_disk import FaultyDisk
 from .play import play
+from .reference import ReferenceBench
+from .rules import BrokenRuleError
 from .trace import Trace
 
-__all__ = ["Constant", "Do", "FaultyDisk", "Grammar", "RaiseAt", "StopAt", "Trace", "batches", "play"]
+__all__ = [
+    "BATCHES",
+    "LEAVE",
+    "Bench",
+    "BrokenRuleError",
+    "Constant",
+    "Do",
+    "Epoch",
+    "FaultyDisk",
+    "Grammar",
+    "RaiseAt",
+    "ReferenceBench",
+    "StopAt",
+    "Trace",
+    "batches",
+    "check_adapter",
+    "check_callback",
+    "play",
+]

@@ -260,3 +260,33 @@ def meddlers(*, savers: bool = False) -> st.SearchStrategy[Do]:
     if savers:
         kinds.append(st.builds(Do, places["event"], st.just(lambda run: run.save()), places["nth"]))
     return st.one_of(kinds)
+
+
+_VALUES = st.one_of(
+    st.sampled_from((0.5, 0.25, 0.0, -1.0)),  # few, so that ties are common
+    st.sampled_from((float("nan"), float("inf"), float("-inf"))),
+    st.floats(-2, 2, width=16),
+)
+
+
+@st.composite
+def histories(
+    draw: st.DrawFn,
+    *,
+    metrics: tuple[str, ...] = ("loss", "val_loss"),
+    missing: tuple[str, ...] = ("val_loss",),
+    min_size: int = 1,
+    max_size: int = 8,
+) -> list[dict[str, float]]:
+    """Random histories, for ``play`` and the benches: for each epoch its metrics, with ties, NaN and infinities.
+
+    Args:
+        metrics: their names; those that begin with ``val_`` come from a validation.
+        missing: those of them that an epoch may be without.
+        min_size, max_size: how many epochs.
+    """
+    history = []
+    for _ in range(draw(st.integers(min_size, max_size))):
+        left_out = {name for name in metrics if name in missing and draw(st.integers(0, 3)) == 3}
+        history.append({name: draw(_VALUES) for name in metrics if name not in left_out})
+    return history

@@ -1,0 +1,200 @@
+"""Benches that are right: a trainer with a loop of its own that drives a ``Driver``, and a model with every verb."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainhooks import MLP, Callback, Driver, LoopRun, Run
+from trainhooks.testing.bench import BATCHES, Bench, Epoch
+from trainhooks.testing.reference import ReferenceBench
+from trainhooks.trainable import CAPABILITIES, ModelOnly
+
+
+class Able(MLP):
+    """The numpy model with the verbs that it lacks."""
+
+    formats = {".npz": "weights"}
+
+    def __init__(self) -> None:
+        super().__init__((2, 3, 2), lr=0.125, momentum=0.5)
+        self.table = np.zeros((3, 2), np.float32)
+
+    def missing(self, need: str) -> str | None:
+        return None if need == "optimizer_average" else super().missing(need)
+
+    def save(self, path: Path) -> None:
+        with path.open("wb") as file:
+            np.savez(file, **self.get_weights())
+
+    def optimizer_average(self) -> Any:
+        return self.get_weights()
+
+    def embeddings(self) -> dict[str, np.ndarray]:
+        return {"words": self.table.copy()}
+
+    def profile(self, folder: Path) -> Callable[[], None]:
+        return lambda: (folder / "profile.txt").write_text("train_step") and None
+
+
+class AbleBench(ReferenceBench):
+    """The reference loop over a model with every verb."""
+
+    lacks = frozenset()
+
+    def make(self) -> MLP:
+        return Able()
+
+
+class Told(MLP):
+    """A numpy model whose trainer begins at an epoch and shows running means only."""
+
+    def missing(self, need: str) -> str | None:
+        if need in ("mid_epoch", "batch_logs"):
+            return "This trainer cannot."
+        return super().missing(need)
+
+
+class DrivenBench(ReferenceBench):
+    """A trainer with a loop of its own, each part of it a method; it tells a ``Driver`` what it does."""
+
+    owns_loop = False
+    lacks = ReferenceBench.lacks | {"mid_epoch", "batch_logs"}
+
+    def make(self) -> MLP:
+        return Told((2, 3, 2), lr=0.125, momentum=0.5)
+
+    def driver(self, callbacks: Sequence[Callback]) -> Driver:
+        return Driver(self.trainable(), callbacks, plugins="none")
+
+    def train(self, history: Sequence[Epoch], callbacks: Sequence[Callback], *, resume: Any = None) -> Run:
+        driver = self.driver(callbacks)
+        if resume is not None:
+            driver.load_state_dict(resume)
+        self.guard(driver, lambda: self.fit(driver, history))
+        return driver.run
+
+    def evaluate(self, metrics: Mapping[str, float], callbacks: Sequence[Callback]) -> Run | None:
+        driver = self.driver(callbacks)
+        self.guard(driver, lambda: self.validate(driver, metrics))
+        return driver.run
+
+    def predict(self, callbacks: Sequence[Callback]) -> Run | None:
+        driver = self.driver(callbacks)
+        self.guard(driver, lambda: self.foresee(driver))
+        return driver.run
+
+    def guard(self, driver: Driver, work: Callable[[], None]) -> None:
+        try:
+            driver.setup()
+            work()
+        except BaseException as error:
+            driver.fail(error)
+            raise
+        finally:
+            driver.teardown()
+
+    def fit(self, driver: Driver, history: Sequence[Epoch]) -> None:
+        progress = driver.progress
+        progress.max_epochs, progress.steps_per_epoch = len(history), BATCHES
+        driver.open("train")
+        for epoch in range(progress.epochs_done, len(history)):
+            if self.is_over(driver):
+                break
+            self.epoch(driver, epoch, history[epoch])
+        driver.close("train")
+
+    def is_over(self, driver: Driver) -> bool:
+        return driver.progress.should_stop
+
+    def epoch(self, driver: Driver, epoch: int, told: Epoch) -> None:
+        driver.open("epoch", epoch=epoch)
+        self.batches(driver, told)
+        if validation := self.told_in_validation(told):
+            self.validate(driver, validation)
+        driver.close("epoch")
+
+    def batches(self, driver: Driver, told: Epoch) -> None:
+        driver.open("pass")
+        for batch in range(BATCHES):
+            if driver.progress.halt:
+                break
+            self.batch(driver, batch, told)
+        driver.close("pass")
+
+    def batch(self, driver: Driver, batch: int, told: Epoch) -> None:
+        driver.batch_begin(batch)
+        self.model.train_step(self.data[batch])
+        self.tell(driver, self.told(told, batch))
+        driver.batch_end()
+
+    def validate(self, driver: Driver, metrics: Mapping[str, float]) -> None:
+        driver.open("test")
+        for batch, data in enumerate(self.data):
+            driver.batch_begin(batch)
+            self.model.test_step(data)
+            self.tell(driver, metrics)
+            driver.batch_end()
+        driver.close("test")
+
+    def foresee(self, driver: Driver) -> None:
+        driver.open("predict")
+        for batch, data in enumerate(self.data):
+            driver.batch_begin(batch)
+            driver.batch_end(outputs=self.model.predict_step(data))
+        driver.close("predict")
+
+    def tell(self, driver: Driver, metrics: Mapping[str, float]) -> None:
+        for name, value in metrics.items():
+            driver.logs.add(name, value)
+
+
+class LateBench(DrivenBench):
+    """The same, but for a trainer that looks for a stop only once a batch has ended."""
+
+    looks_after_batches = True
+
+    def fit(self, driver: Driver, history: Sequence[Epoch]) -> None:
+        self.has_looked = driver.progress.resumed
+        super().fit(driver, history)
+
+    def is_over(self, driver: Driver) -> bool:
+        return self.has_looked and super().is_over(driver)
+
+    def batches(self, driver: Driver, told: Epoch) -> None:
+        driver.open("pass")
+        for batch in range(BATCHES):
+            self.batch(driver, batch, told)
+            self.has_looked = True
+            if driver.progress.halt:
+                break
+        driver.close("pass")
+
+
+class DroppingBench(DrivenBench):
+    """The same, but for a trainer that begins a batch before it sees that there is none."""
+
+    def batch(self, driver: Driver, batch: int, told: Epoch) -> None:
+        super().batch(driver, batch, told)
+        if batch == BATCHES - 1:
+            driver.batch_begin(batch + 1)
+            driver.drop_batch()
+
+
+class BareBench(Bench):
+    """The least that an author can begin with: training alone, and no verb."""
+
+    lacks = frozenset(CAPABILITIES) - {"end_epoch", "batch_logs", "data_wait", "mid_epoch"}
+
+    def train(self, history: Sequence[Epoch], callbacks: Sequence[Callback], *, resume: Any = None) -> Run:
+        with LoopRun(ModelOnly(self), callbacks, resume=resume, plugins="none") as run:
+            for epoch in run.epochs(len(history)):
+                for batch in run.train(range(BATCHES)):
+                    run.log(self.told(history[epoch], batch))
+                if validation := self.told_in_validation(history[epoch]):
+                    for _ in run.test(range(BATCHES)):
+                        run.log(validation)
+        return run.run

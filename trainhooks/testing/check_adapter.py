@@ -1,0 +1,27 @@
+"""check_adapter: hold an adapter against every rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .adapter_rules import ADAPTER_RULES
+from .adapter_rules_tools import Factory
+from .rules import as_test
+
+
+def check_adapter(factory: Factory, *, without: Mapping[str, str] | None = None) -> Any:
+    """A test function with a case for each rule of docs/write-an-adapter.md, for a test module to keep::
+
+        test_tiny = check_adapter(TinyBench)
+
+    Args:
+        factory: makes a new ``Bench`` of the adapter at each call; most simply its class.
+        without: rules that are left out, each with the reason why.
+
+    Raises:
+        ValueError: ``without`` names no rule, or gives no reason.
+    """
+    name = getattr(factory, "__name__", "")
+    who = name if name.isidentifier() else "the adapter"  # that of a lambda would tell nobody anything
+    return as_test(who, ADAPTER_RULES, lambda: factory, {} if without is None else without)
