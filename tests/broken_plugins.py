@@ -154,8 +154,13 @@ KINDS: tuple[Broken, ...] = (
     ),
     _import(
         "has-no-hook",
-        "def trainhooks_attach(run): return None",
+        "def attach(run): return None",
         f"nothing in it is marked with @trainhooks.hookimpl and named as a hook. There are {_HOOKS}.",
+    ),
+    _import(
+        "forgets-to-mark",
+        "@trainhooks.hookimpl\ndef trainhooks_events(): return ()\ndef trainhooks_attach(run): return None",
+        "'trainhooks_attach' is not marked with @trainhooks.hookimpl",
     ),
     _import(
         "misspells",
@@ -177,8 +182,8 @@ KINDS: tuple[Broken, ...] = (
     Broken(
         "twin",
         _ATTACH + "return None",
-        (("import", "the name is taken by the plugin 'twin' of broken-10 1.2"),),
-        ("trainhooks {me} is skipped: the name is taken by the plugin 'twin' of broken-10 1.2",),
+        (("import", "the name is taken by the plugin 'twin' of broken-11 1.2"),),
+        ("trainhooks {me} is skipped: the name is taken by the plugin 'twin' of broken-11 1.2",),
         distributions=2,
     ),
     _import("keras", _ATTACH + "return None", "the name is taken by the plugin 'keras' of trainhooks {version}"),
@@ -195,7 +200,7 @@ KINDS: tuple[Broken, ...] = (
         "attaches-a-class",
         "trainhooks_attach",
         "class Mine(trainhooks.Callback): pass\n" + _ATTACH + "return Mine",
-        "TypeError: it answered <class 'broken_15.Mine'>: it is to answer a trainhooks.Callback, several, or None. "
+        "TypeError: it answered <class 'broken_16.Mine'>: it is to answer a trainhooks.Callback, several, or None. "
         "It is a class: write Mine().",
     ),
     _hook(
@@ -280,7 +285,6 @@ KINDS: tuple[Broken, ...] = (
         "Use trainhooks.wrap(model, ...).",
     ),
     # A callback fails
-    # BUG: what a hook of an event raises a run still tells itself, in each run, and not as a plugin's
     _raises("hooks-raise", ("on_setup", "on_train_begin", "on_train_batch_end", "on_epoch_end", "on_teardown")),
     _raises("hooks-raise-again", ("on_epoch_end", "on_stop"), policy="warn"),
     _verb("state-raises", "state_dict(self)", "raise OSError('state')", "OSError: state"),
@@ -302,7 +306,6 @@ KINDS: tuple[Broken, ...] = (
         "class E(Exception):\n def __str__(self): raise ValueError\n" + _ATTACH + "raise E",
         "E: (its text cannot be shown)",
     ),
-    # BUG: a run that tells of an exception whose text cannot be shown ends with another
     Broken(
         "hook-cannot-be-shown",
         "class E(Exception):\n def __str__(self): raise ValueError\n"
@@ -327,7 +330,7 @@ KINDS: tuple[Broken, ...] = (
         "shares-one",
         "class Mine(trainhooks.Callback): pass\nmine = Mine()\n" + _ATTACH + "return mine",
     ),
-    Broken(  # BUG: a state with a key "settings" that is no mapping cannot be gone on from
+    Broken(
         "state-of-settings",
         "class Mine(trainhooks.Callback):\n def state_dict(self): return {'settings': 5}\n" + _ATTACH + "return Mine()",
     ),

@@ -200,6 +200,12 @@ class ForgetsItsMomentum(Able):
 
 
 @verbs("resume-at-epochs")
+class LeavesItsRateAsItIs(Able):
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict({**state, "optimizer/lr": self.optimizer.lr})
+
+
+@verbs("resume-at-epochs")
 class ForgetsItsRate(Able):
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "optimizer/lr": 0.25}

@@ -22,7 +22,7 @@ _DRIVER = _HOOKS | _RUN | {"bus", "frames", "signals", "randomness", "loaders", 
 _DRIVER |= {"checkpoint", "store", "offers", "guests"}
 _LOOP = _DRIVER | {"driver", "passes", "loop", "fit"}
 _MODELS = {"numpy_optimizers", "numpy_model", "schedules", "datasets"}
-_PLUGINS = {"hookspecs", "answers", "failures", "selection", "plugin", "plugins"}
+_PLUGINS = {"hookspecs", "answers", "failures", "selection", "plugin", "discovery", "plugins"}
 _TOP = _LOOP | _MODELS | _PLUGINS | {"callbacks", "wrap", "version"}
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -50,7 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "checkpoint": _HOOKS | _RUN | {"place", "store"},
     "scopes": _HOOKS | _RUN | {"bus", "frames", "signals", "place"},
     "offers": {"events", "callback"},
-    "guests": {"events", "dispatch", "callback"},
+    "guests": {"events", "dispatch", "callback", "store"},
     "attach": _HOOKS | _RUN | {"bus", "offers", "guests"},
     "endings": _HOOKS | _RUN,
     "driver": _DRIVER,
@@ -65,9 +65,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "datasets": {"errors", "store"},
     "version": set(),
     "hookspecs": set(),
-    "answers": {"events", "callback"},
+    "answers": {"events", "callback", "bus"},
     "failures": {"errors"},
     "selection": {"errors"},
+    "discovery": {"errors", "hookspecs", "plugin"},
     "plugin": {"errors", "failures", "hookspecs", "version"},
     "plugins": {"events", "offers"} | _PLUGINS,
     "wrap": _LOOP | {"plugins"},
@@ -75,8 +76,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "trainhooks": _TOP,
     "demo": _TOP | {"trainhooks"},
     "pages": {"callback", "callbacks"},
-    "commands": _PLUGINS
-    | {"errors", "events", "callback", "trainable", "callbacks", "version", "store", "demo", "pages", "numpy_model"},
+    "commands": _TOP | {"trainhooks", "demo", "pages"},
     "cli": {"errors", "version", "commands"},
     "__main__": {"cli"},
 }

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +17,7 @@ from hypothesis import strategies as st
 import trainhooks
 from trainhooks import Callback, LoopRun, Run, World, plugins
 from trainhooks.events import EVENTS
+from trainhooks.store import load_checkpoint, save_checkpoint
 from trainhooks.testing import Constant, Do, RaiseAt, StopAt, Trace, batches, play
 from trainhooks.testing.play import Dial
 from trainhooks.testing.strategies import Program, execute, meddlers, programs
@@ -144,25 +148,29 @@ def test_a_guest_of_the_main_rank_is_on_no_other(world: World, there: list[str],
 # Its state
 
 
-def test_its_state_goes_by_the_name_of_its_class_and_comes_back(host: Host) -> None:
+def test_its_state_goes_by_its_plugins_name_and_comes_back(host: Host) -> None:
     host.offer = lambda run: Counter()
     first = play([{"loss": 1.0}] * 2, [])
     state = first.state_dict()
     second = play([{"loss": 1.0}] * 3, [], resume=state)
-    assert state["callbacks"]["Counter"] == {"seen": 2}
-    assert second.state_dict()["callbacks"]["Counter"] == {"seen": 3}
+    assert state["callbacks"] == {f"{NAME}: Counter": {"seen": 2}}
+    assert second.state_dict()["callbacks"] == {f"{NAME}: Counter": {"seen": 3}}
 
 
-def test_beside_one_of_the_users_own_it_has_the_second_name(host: Host) -> None:
+def test_neither_takes_the_state_of_one_of_the_users_own(host: Host) -> None:
     host.offer = lambda run: Counter()
     own = Counter()
     own.on_epoch_end = lambda: setattr(own, "seen", own.seen + 10)  # type: ignore[method-assign]
     state = play([{"loss": 1.0}], [own]).state_dict()
-    assert state["callbacks"] == {"Counter": {"seen": 10}, "Counter_2": {"seen": 1}}
+    assert state["callbacks"] == {"Counter": {"seen": 10}, f"{NAME}: Counter": {"seen": 1}}
+    host.offer = lambda run: None
+    with pytest.warns(UserWarning, match=f"the state of '{NAME}: Counter' stays behind"):
+        assert play([{"loss": 1.0}] * 2, [Counter()], resume=state).state_dict()["callbacks"] == {
+            "Counter": {"seen": 11}
+        }
 
 
 def test_a_decision_that_it_takes_back_is_its_own(host: Host) -> None:
-    # BUG: run.withdraw_stop(self) of a guest is taken for that of the user's callback of the same class
     def withdraws(self: Callback, run: Run) -> None:
         run.withdraw_stop(self)
 
@@ -198,7 +206,7 @@ def test_what_a_method_raises_is_told_of_once_and_training_goes_on(verb: str, ho
     with pytest.warns(RuntimeWarning) as told:
         second = go_on()
     assert [str(one.message) for one in told] == [f"{HOST}: Raises.{verb} raised ValueError: no (training goes on)"]
-    assert second.state_dict()["callbacks"] == {"Counter": {"seen": 2}, "Raises": {}}
+    assert second.state_dict()["callbacks"] == {"Counter": {"seen": 2}, f"{NAME}: Raises": {}}
     assert [(one.what, one.error) for one in plugins.failures] == [(f"Raises.{verb}", "ValueError: no")]
 
 
@@ -212,7 +220,6 @@ def test_an_exception_disables_it_whatever_it_asked_for(host: Host) -> None:
             raise ValueError("no")
 
     host.offer = lambda run: Fails()
-    # BUG: as long as a run itself tells of a guest, it says so in each run, and without "trainhooks" before it
     with pytest.warns(RuntimeWarning) as told:
         [play([{"loss": 1.0}] * 3, []) for _ in range(2)]
     assert Fails.calls == 2
@@ -276,7 +283,7 @@ def played(
         raised = execute(program, run).raised
         state = run.state_dict()
     history = [(record.epoch, dict(record.logs)) for record in run.history]
-    state["callbacks"].pop("Raising", None)
+    state["callbacks"].pop(f"{NAME}: Raising", None)
     rest = {key: state[key] for key in ("at", "inside", "progress", "callbacks")}
     return trace.outline(), run.outcome, repr(raised), history, rest
 
@@ -320,3 +327,130 @@ def test_that_guest_really_raises_where_it_is_told_to(host: Host) -> None:
     host.offer = lambda run: RaiseAt("epoch_end", 0, ValueError("no"))
     with pytest.warns(RuntimeWarning, match=r"RaiseAt.on_epoch_end raised ValueError: no"):
         trainhooks.fit(Constant(), batches(1), plugins=NAME)
+
+
+class Fails(Counter):
+    def on_epoch_end(self) -> None:
+        raise ValueError("no")
+
+
+def added(run: Run) -> object:
+    return run.add(Fails())
+
+
+def added_and_kept_to_itself(run: Run) -> None:
+    run.add(Fails())
+
+
+@pytest.mark.parametrize("offer", [added, added_and_kept_to_itself])
+def test_one_that_the_plugin_added_to_the_run_itself_is_a_guest_too(host: Host, offer: Callable[[Run], Any]) -> None:
+    host.offer = offer
+    with pytest.warns(RuntimeWarning) as told:
+        run = play([{"loss": 1.0}] * 2, [])
+    assert run.outcome == "completed"
+    assert [str(one.message) for one in told] == [
+        f"{HOST}: Fails.on_epoch_end raised ValueError: no (it is disabled for the rest of the run)"
+    ]
+
+
+def test_it_is_seen_in_the_run_as_what_it_is(host: Host) -> None:
+    seen: list[list[type]] = []
+    host.offer = lambda run: Counter()
+    play([{"loss": 1.0}], [Do("setup", lambda run: seen.append([type(one) for one in run.bus.callbacks]))])
+    host.offer = lambda run: None if any(isinstance(one, Counter) for one in run.bus.callbacks) else Counter()
+    run = play([{"loss": 1.0}], [Counter()])
+    assert [one.__name__ for one in seen[0]] == ["Do", "Counter"]
+    assert [isinstance(one, Counter) for one in run.bus.callbacks] == [True]
+
+
+def test_a_second_plugin_sees_the_first_ones(host: Host) -> None:
+    class Second:
+        @trainhooks.hookimpl
+        def trainhooks_attach(self, run: Run) -> Callback | None:
+            return None if any(isinstance(one, Counter) for one in run.bus.callbacks) else Counter()
+
+    host.offer = lambda run: Counter()
+    with plugins.register(Second(), "z-second"):
+        run = play([{"loss": 1.0}], [])
+    assert len(run.bus.callbacks) == 1
+    assert "z-second" not in [one.name for one in plugins.found()]
+
+
+class Uploads(Callback):
+    """A user's own, that hears of files."""
+
+    def on_checkpoint(self) -> None:
+        raise OSError("the upload failed")
+
+
+def fires(run: Run) -> None:
+    run.emit("checkpoint", path="x", logs=run.logs)
+
+
+@pytest.mark.parametrize("verb", ["on_epoch_end", "save"])
+def test_what_a_callback_of_the_users_raises_in_an_event_that_a_guest_fired_ends_the_training(
+    verb: str, host: Host
+) -> None:
+    host.offer = lambda run: type("Fires", (Callback,), {verb: lambda self, run: fires(run)})()
+    with pytest.raises(OSError, match="the upload failed"):
+        play([{"loss": 1.0}], [Uploads(), Do("epoch_end", lambda run: run.save())] if verb == "save" else [Uploads()])
+    assert plugins.failures == []
+
+
+@pytest.mark.parametrize("value", [np.array([object()]), np.ma.masked_array([1.0]), {"a": {1, 2}}, lambda: 1])
+def test_a_state_that_no_file_can_hold_is_reported_and_the_run_is_saved_without_it(
+    value: Any, host: Host, tmp_path: Path
+) -> None:
+    host.offer = lambda run: type("Odd", (Callback,), {"state_dict": lambda self: {"v": value}})()
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        run = play([{"loss": 1.0}], [Counter()])
+        save_checkpoint(tmp_path / "state", run.state_dict())
+    assert load_checkpoint(tmp_path / "state")["callbacks"]["Counter"] == {"seen": 1}
+
+
+def test_a_state_whose_parts_stand_in_it_over_and_over_is_reported_in_no_time(host: Host) -> None:
+    value: list[Any] = [1]
+    for _ in range(40):
+        value = [value, value]
+    host.offer = lambda run: type("Knot", (Callback,), {"state_dict": lambda self: {"v": value}})()
+    with pytest.warns(RuntimeWarning, match="it has more than 100000 parts"):
+        assert play([{"loss": 1.0}], []).state_dict()["callbacks"] == {f"{NAME}: Knot": {}}
+
+
+def test_settings_that_cannot_be_compared_are_left_out(host: Host) -> None:
+    host.offer = lambda run: type("Odd", (Callback,), {"settings_dict": lambda self: {"w": np.ones(2), "n": 1}})()
+    state = play([{"loss": 1.0}], []).state_dict()
+    assert state["settings"] == {f"{NAME}: Odd": {"n": 1}}
+    assert play([{"loss": 1.0}] * 2, [], resume=state).outcome == "completed"
+
+
+def test_sys_exit_in_a_method_ends_nothing(host: Host) -> None:
+    host.offer = lambda run: type("Exits", (Callback,), {"reset": lambda self: sys.exit(3)})()
+    with pytest.warns(RuntimeWarning, match=r"Exits.reset raised SystemExit: 3"):
+        assert play([{"loss": 1.0}], []).outcome == "completed"
+
+
+def test_where_warnings_are_errors_it_is_said_on_stderr(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    host.offer = lambda run: Fails()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert play([{"loss": 1.0}], []).outcome == "completed"
+    assert capsys.readouterr().err == (
+        f"{HOST}: Fails.on_epoch_end raised ValueError: no (it is disabled for the rest of the run)\n"
+    )
+
+
+def test_a_run_that_declares_an_event_of_its_own_under_the_name_of_a_plugins_has_it() -> None:
+    class Declares:
+        @trainhooks.hookimpl
+        def trainhooks_events(self) -> list[trainhooks.Event]:
+            return [trainhooks.Event("flushed", ("n",), "It was flushed.")]
+
+    heard: list[str] = []
+    with plugins.register(Declares(), "z-declares"), LoopRun() as run:
+        with pytest.warns(RuntimeWarning, match="a run declares an event 'flushed' of its own, with 'path'"):
+            run.bus.declare(trainhooks.Event("flushed", ("path",), "Mine."))
+        run.on("flushed")(lambda path: heard.append(path))
+        run.emit("flushed", path="here")
+    assert heard == ["here"]

@@ -108,10 +108,18 @@ def test_a_plugin_takes_part_where_the_environment_and_the_argument_both_want_it
 def test_an_unknown_name_in_the_argument_is_an_error_with_the_nearest() -> None:
     known = ", ".join(repr(one.name) for one in plugins.found())
     with pytest.raises(ValueError) as caught:
-        trainhooks.fit(Constant(), batches(1), plugins="-slak")
-    assert str(caught.value) == (
+        trainhooks.fit(Constant(), batches(1), plugins="slak")
+    assert str(caught.value) == (f"plugins='slak': there is no plugin 'slak'. Did you mean 'slack'? There are {known}.")
+
+
+def test_one_that_is_left_out_need_not_be_installed() -> None:
+    known = ", ".join(repr(one.name) for one in plugins.found())
+    with pytest.warns(RuntimeWarning) as told:
+        outcomes = [trainhooks.fit(Constant(), batches(1), plugins="-slak").outcome for _ in range(2)]
+    assert outcomes == ["completed"] * 2
+    assert [str(one.message) for one in told] == [
         f"plugins='-slak': there is no plugin 'slak'. Did you mean 'slack'? There are {known}."
-    )
+    ]
 
 
 def test_an_unknown_name_in_the_environment_is_told_of_once_in_a_process() -> None:

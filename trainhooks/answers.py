@@ -6,11 +6,14 @@ import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from .bus import Handle
 from .callback import Callback
 from .events import Event
 
 
 def _callbacks(answer: object) -> list[Callback]:
+    if isinstance(answer, Handle):
+        return []  # of run.add: what that added is taken as if it had been answered
     return _several(answer, Callback, "a trainhooks.Callback, several, or None")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 
 from . import errors
@@ -47,7 +48,7 @@ def name_of(bus: EventBus, source: Callback | str | None) -> str | None:
     """What a callback that asks for something is called: the key of its state."""
     if source is None or isinstance(source, str):
         return source
-    keys = {id(one.inner if isinstance(one, Guest) else one): key for key, one in keyed(bus.callbacks).items()}
+    keys = {id(one.itself): key for key, one in keyed(bus.attached).items()}
     return keys.get(id(source), type(source).__name__)
 
 
@@ -55,7 +56,7 @@ def declare(bus: EventBus, offered: Iterable[OfferedEvent]) -> None:
     """Declare the events that plugins offer; one that cannot be is reported, and left out."""
     for one in offered:
         try:
-            bus.declare(one.event)
+            bus.declare(one.event, offered=functools.partial(one.failed, "trainhooks_events"))
         except ValueError as error:
             one.failed("trainhooks_events", error)
 
@@ -65,7 +66,9 @@ def let_in(offered: Iterable[OfferedCallback], add: Callable[[Callback], object]
     for one in offered:
         try:
             add(guest(one))
-        except Exception as error:  # whatever a stranger's callback raises: the run goes on without it
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a stranger's callback raises: the run goes on without it
             one.failed("trainhooks_attach", error)
 
 
@@ -73,5 +76,5 @@ def tell_host(about: object, who: str, error: Exception, then: str) -> bool:
     """Whether it was a guest's: of that its plugin is told, who tells the user, once for all runs."""
     if not isinstance(about, Guest):
         return False
-    about.failed(who.rpartition(": ")[2], error, then=then)
+    about.failed(who.removeprefix(f"{about.label}: "), error, then=then)
     return True

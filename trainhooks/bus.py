@@ -74,6 +74,7 @@ class EventBus:
         """For each event the function to call with its arguments, in order; None when nobody listens."""
         self._listeners: dict[str, list[Listener]] = {}
         self._owners: dict[int, tuple[Callback, tuple[Listener, ...]]] = {}  # by id: a callback need not be hashable
+        self._offered: dict[str, Callable[[str], object]] = {}
         self._warned: dict[int, object] = {}  # by id, with the object, so that no other gets that id
         self.admit: Callable[[Listener], None] = self._admit
         """Asked about each listener before it is registered; raises to refuse it."""
@@ -84,14 +85,25 @@ class EventBus:
         self.failed: Callable[[object, str, Exception, str], bool] = lambda *told: False
         """Told of an exception that did not end training, with the callback or listener, how messages call it, and what
         became of it; says whether it has told the user."""
+        self.escaped: Exception | None = None
+        """What a listener raised, last, out of an event that a callback fired: it is not that callback's own."""
 
     @property
     def callbacks(self) -> tuple[Callback, ...]:
-        """The callbacks, as they were added."""
+        """The callbacks, as they were added; those that plugins attached among them."""
+        return tuple(callback.itself for callback, _ in self._owners.values())
+
+    @property
+    def attached(self) -> tuple[Callback, ...]:
+        """The same, but for those that plugins attached what stands for them."""
         return tuple(callback for callback, _ in self._owners.values())
 
-    def declare(self, event: Event) -> None:
+    def declare(self, event: Event, *, offered: Callable[[str], object] | None = None) -> None:
         """Add an event of one's own, validated and dispatched like ours.
+
+        Args:
+            event: its name, arguments and meaning.
+            offered: by a plugin: told why, where who uses the bus declares one of that name, whose word then holds.
 
         Raises:
             ValueError: its name or one of its arguments is no name that Python and a hook can use, or the name is
@@ -107,6 +119,10 @@ class EventBus:
                 "arguments are identifiers, without a leading underscore, and not 'run'; nor is an event called "
                 f"{errors.listing(_RESERVED)}."
             )
+        reject = self._offered.get(event.name) if offered is None else None
+        if reject is not None and self.events[event.name].args != event.args and not self.listens(event.name):
+            reject(f"a run declares an event {event.name!r} of its own, with {errors.listing(event.args)}")
+            del self.events[event.name], self._offered[event.name]
         known = self.events.setdefault(event.name, event)
         if known.args != event.args:
             raise ValueError(
@@ -114,6 +130,8 @@ class EventBus:
                 f"{errors.listing(known.args)} and not {errors.listing(event.args)}. Give yours another name."
             )
         self.calls.setdefault(event.name, None)
+        if offered is not None:
+            self._offered.setdefault(event.name, offered)
 
     def add(self, *callbacks: Callback) -> Handle:
         """Register callbacks, all of them or none.
@@ -141,6 +159,7 @@ class EventBus:
 
     def remove(self, callback: Callback) -> None:
         """Take a callback off, its ``teardown`` too, and let it go; one that is not here is left alone."""
+        callback = next((one for one in self.attached if one.itself is callback), callback)
         if id(callback) in self._owners:
             self._drop(self._of(callback))
             del self._owners[id(callback)]
@@ -186,7 +205,11 @@ class EventBus:
             raise errors.emit_arguments(event, missing, unknown, found.args)
         call = self.calls[found.name]
         if call is not None:
-            call(*(arguments[name] for name in found.args))
+            try:
+                call(*(arguments[name] for name in found.args))
+            except Exception as error:
+                self.escaped = error
+                raise
 
     def listens(self, event: str) -> bool:
         """Whether anybody listens to ``event``."""
@@ -258,6 +281,8 @@ class EventBus:
     def _report(
         self, about: object, mine: Iterable[Listener], who: str, on_error: ErrorPolicy, error: Exception
     ) -> None:
+        if error is self.escaped:
+            raise error
         if id(about) not in self._warned:
             self._warned[id(about)] = about
             then = "it is disabled for the rest of the run" if on_error == "disable" else "training goes on"

@@ -67,6 +67,15 @@ class Callback:
     if not TYPE_CHECKING:  # what Keras asks of its own callbacks; no __getattr__, which would slow every self.x
         set_model, set_params, params, on_batch_end = map(_AskedByKeras, _KERAS_ASKS)
 
+    @property
+    def itself(self) -> Callback:
+        """This callback; or the one that it stands for, where a plugin attached it."""
+        return self
+
+    def _state_key(self) -> str:
+        """What its state goes by; a number follows where it is repeated."""
+        return type(self).__name__
+
     def listeners(self, events: Mapping[str, Event] = EVENTS) -> Iterator[Listener]:
         """One listener for each hook that is defined.
 
@@ -178,10 +187,13 @@ def needs_of(callback: Callback) -> frozenset[str]:
 
 
 def keyed(callbacks: Iterable[Callback]) -> dict[str, Callback]:
-    """The callbacks by the key of their state: the class's name, and a number when it is repeated."""
+    """The callbacks by the key of their state: the class's name, and a number when it is repeated.
+
+    Of one that a plugin attached it begins with the plugin's name: neither takes the state of the other.
+    """
     keys: dict[str, Callback] = {}
     for callback in callbacks:
-        key = name = type(callback).__name__
+        key = name = callback._state_key()
         number = 1
         while key in keys:  # another class may be called Name_2
             number += 1

@@ -76,7 +76,7 @@ def collect(
         epoch_start: the state as the running epoch began, of a trainer that cannot go on inside one.
         on_device: whether what is on a device may stay there, as ``OnDevice``.
     """
-    callbacks = keyed(bus.callbacks)
+    callbacks = keyed(bus.attached)
     take = trainable.state_snapshot if on_device else trainable.state_dict
     return {
         "version": VERSION,
@@ -130,7 +130,7 @@ def restore(
     run.history = [EpochRecord(epoch, dict(logs)) for epoch, logs in state["history"]]
     place.go_on(state)  # type: ignore[arg-type]  # it has these keys, among others
     bus.resume_gates()
-    callbacks = keyed(bus.callbacks)
+    callbacks = keyed(bus.attached)
     if left := [key for key, one in state["callbacks"].items() if one and key not in callbacks]:
         warnings.warn(
             f"the state of {listing(left)} stays behind: the run has no callback of that name to take it.", stacklevel=5

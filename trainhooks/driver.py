@@ -13,7 +13,8 @@ A driver's whole life, as the reference loop drives it::
     close("train")
     teardown()
 
-and where something is raised, ``fail(exception)`` and ``teardown()`` from wherever it was. After each event it looks
+and where something is raised, ``fail(exception)`` and ``teardown()`` from wherever it was; ``with driver.carried()``
+sees to ``setup``, ``fail`` and ``teardown``. After each event it looks
 at what was asked for in it: ``stop`` is told once, a save is carried out. A pause is taken at the next boundary: the
 driver is mute from then on, and a trainer that goes on regardless drives nothing but its stack.
 """
@@ -23,7 +24,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from . import attach, checkpoint, errors, offers
@@ -119,16 +120,42 @@ class Driver(Scopes):
         self._let_guests_in()
         if ask and not self.progress.resumed:
             self._ask_for_state()
-        for callback in self.bus.callbacks:
+        for callback in self.bus.attached:
             if callback.run is not None:
                 raise errors.already_attached(type(callback).__name__)
         self.life = "open"
-        for callback in self.bus.callbacks:
+        for callback in self.bus.attached:
             callback.run = self.run
         if self.trainable.missing("optimizer_step") is None:
             self._unwatch = self.trainable.watch_optimizer(self.optimizer_stepped)
         self.stack.append(Frame("run", None, "", ()))
         self.signals.fire("setup")
+
+    @contextlib.contextmanager
+    def carried(self, *, ask: bool = True) -> Iterator[Driver]:
+        """The run, from its setup to its teardown, around a trainer that has its own loop::
+
+            with driver.carried():
+                trainer.fit(...)
+
+        What is still open at a good end is closed; an exception is told, and raised on.
+
+        Args:
+            ask: as for ``setup``.
+        """
+        try:
+            self.setup(ask=ask)
+            yield self
+            self.close_down(1)
+        except BaseException as error:  # raised on
+            self.fail(error)
+            raise
+        finally:
+            self.teardown()
+
+    def attend(self) -> None:
+        """See to what was asked for since the last event, as a stop of the trainer's own; each event does it too."""
+        self.signals.attend()
 
     def fail(self, error: BaseException) -> None:
         """Training raised: fire ``exception``; what is open stays open. ``teardown`` follows."""
@@ -155,7 +182,7 @@ class Driver(Scopes):
         try:
             self.bus.guarded("teardown", raised=raised)
         finally:
-            for callback in self.bus.callbacks:
+            for callback in self.bus.attached:
                 callback.run = None
             if self._unwatch is not None:
                 self._unwatch()
@@ -189,7 +216,7 @@ class Driver(Scopes):
     def _ask_for_state(self) -> None:
         """Go on from the first state that a callback of the main rank kept; every rank does."""
         state = None
-        for callback in self.bus.callbacks:
+        for callback in self.bus.attached:
             state = callback.resume_from(self.run)
             if state is not None:
                 break

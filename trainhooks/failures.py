@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from dataclasses import dataclass
 from typing import Protocol
@@ -68,7 +69,15 @@ def report(plugin: Named, what: str, error: BaseException | str, *, then: str | 
         told = f" is skipped: {what}: {failure.error}"
     else:
         told = f": {what} raised {failure.error} ({then or 'training goes on'})"
-    warnings.warn(f"trainhooks {plugin.label}{told}", RuntimeWarning, stacklevel=2)
+    warn(f"trainhooks {plugin.label}{told}")
+
+
+def warn(text: str) -> None:
+    """Warn of a plugin; where warnings are errors, it is said on stderr: nobody's training ends by it."""
+    try:
+        warnings.warn(text, RuntimeWarning, stacklevel=3)
+    except RuntimeWarning:
+        print(text, file=sys.stderr)
 
 
 def _text(error: BaseException | str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -11,6 +12,7 @@ import numpy as np
 from .callback import Callback
 from .dispatch import Listener
 from .events import EVENTS, Event
+from .store.dtype_text import code_of, describe
 
 if TYPE_CHECKING:
     from .offers import OfferedCallback
@@ -19,17 +21,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _DEEPEST: Final = 50
 """Of what a state nests."""
+_MOST: Final = 100_000
 
 
 class Guest(Callback):
     """Stands for a callback that a plugin offers: hands everything on to it, and keeps what it raises to itself.
 
-    An exception in one of its hooks disables it for the rest of the run. Its class is called as the callback's is, so
-    that its state goes by the same key.
+    An exception in one of its hooks disables it for the rest of the run. Its class is called as the callback's is, for
+    messages.
     """
 
     def __init__(self, offered: OfferedCallback) -> None:
         self.inner, self.label, self.failed = offered.callback, offered.label, offered.failed
+        self.plugin = offered.plugin
         self._run: Run | None = None
         self.requires, self.phase, self.ranks = self.inner.requires, self.inner.phase, self.inner.ranks
         self.on_error = "warn" if self.inner.on_error == "warn" else "disable"
@@ -44,6 +48,13 @@ class Guest(Callback):
         def run(self, value):
             self._run = value
             self._guarded("run", lambda: setattr(self.inner, "run", value), None)
+
+    @property
+    def itself(self) -> Callback:
+        return self.inner
+
+    def _state_key(self) -> str:
+        return f"{self.plugin}: {type(self).__name__}"
 
     def listeners(self, events: Mapping[str, Event] = EVENTS) -> Iterator[Listener]:
         for one in self.inner.listeners(events):
@@ -65,7 +76,7 @@ class Guest(Callback):
         self._guarded("load_state_dict", lambda: self.inner.load_state_dict(state), None)
 
     def settings_dict(self) -> dict[str, Any]:
-        return self._guarded("settings_dict", lambda: _mapping(self.inner.settings_dict()), {})
+        return self._guarded("settings_dict", lambda: _plain(self.inner.settings_dict()), {})
 
     def resume_from(self, run: Run) -> Mapping[str, Any] | None:
         """Nothing: a state that does not fit would end the training, and where that goes on from is its user's word."""
@@ -74,7 +85,11 @@ class Guest(Callback):
     def _guarded(self, verb: str, call: Callable[[], T], instead: T) -> T:
         try:
             return call()
-        except Exception as error:  # whatever a stranger's callback raises: it must not end anybody's training
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a stranger's callback raises: it must not end anybody's training
+            if self._run is not None and error is self._run.bus.escaped:
+                raise  # of another's hook, in an event that this one fired
             self.failed(f"{type(self).__name__}.{verb}", error)
             return instead
 
@@ -94,21 +109,32 @@ def guest(offered: OfferedCallback) -> Guest:
     return made
 
 
+def _plain(settings: object) -> dict[str, Any]:
+    """The settings that can be compared and stored."""
+    return {name: one for name, one in _mapping(settings).items() if isinstance(one, (bool, int, float, str))}
+
+
 def _mapping(state: object) -> dict[str, Any]:
     """A state as it may stand in a checkpoint beside the others; what could not be written would be their end too."""
     if not isinstance(state, Mapping):
         raise TypeError(f"it gave {reprlib.repr(state)}, which is no mapping")
-    return {str(name): _storable(value, str(name)) for name, value in state.items()}
+    parts = itertools.count()
+    return {str(name): _storable(value, str(name), 0, parts) for name, value in state.items()}
 
 
-def _storable(value: Any, where: str, depth: int = 0) -> Any:
+def _storable(value: Any, where: str, depth: int, parts: Iterator[int]) -> Any:
+    if next(parts) > _MOST:  # of one whose parts stand in it many times over
+        raise TypeError(f"it has more than {_MOST} parts; a state of so many goes into an array")
     if value is None or isinstance(value, (bool, int, float, str, np.generic)):
         return value
     if depth < _DEEPEST:
         if isinstance(value, Mapping) and all(isinstance(key, (str, int, float)) for key in value):
-            return {key: _storable(one, f"{where}/{key}", depth + 1) for key, one in value.items()}
+            return {key: _storable(one, f"{where}/{key}", depth + 1, parts) for key, one in value.items()}
         if isinstance(value, (list, tuple)):
-            return [_storable(one, f"{where}/{number}", depth + 1) for number, one in enumerate(value)]
-        if hasattr(value, "__array__") and not isinstance(value, type) and str(getattr(value, "dtype", "")) != "object":
-            return value
+            return [_storable(one, f"{where}/{number}", depth + 1, parts) for number, one in enumerate(value)]
+        if hasattr(value, "__array__") and not isinstance(value, type):
+            array = np.array(value)  # a copy, which is all that is kept of it
+            if code_of(array.dtype) is None:
+                describe(array.dtype)  # raises where no file can hold it
+            return array
     raise TypeError(f"its {where} is {reprlib.repr(value)}; a state holds JSON-able values and arrays")

@@ -32,11 +32,13 @@ class OfferedCallback:
     """A callback that a plugin attaches.
 
     Attributes:
+        plugin: its name.
         label: the plugin, as messages call it.
         callback: what it attaches.
         failed: told of what goes wrong.
     """
 
+    plugin: str
     label: str
     callback: Callback
     failed: Failed

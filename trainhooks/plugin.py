@@ -6,6 +6,7 @@ call of all.
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 HOOKS: Final = tuple(name for name in vars(Specs) if name.startswith(f"{PROJECT}_"))
 
 lock = threading.RLock()
-"""Held while plugins are found and loaded."""
+"""Held while plugins are found."""
+_PATIENCE: Final = 10.0
+"""Seconds that a thread waits for another that loads a plugin; in a deadlock of imports it then goes on without."""
 
 
 class Plugin:
@@ -41,6 +44,8 @@ class Plugin:
         """Why it is not even loaded."""
         self._manager: pluggy.PluginManager | None = None
         self._state: Literal["new", "loading", "ok", "failed"] = "new"
+        self._loader = 0
+        self._loaded = threading.Event()
 
     @property
     def label(self) -> str:
@@ -49,22 +54,36 @@ class Plugin:
 
     @property
     def is_good(self) -> bool:
-        """Whether it could be loaded; loads it."""
+        """Whether it could be loaded; loads it.
+
+        No lock is held meanwhile: a stranger's module may start threads of its own, and wait for them. Another thread
+        that asks waits for a while; the one that loads it, whose import asks for plugins, is answered no.
+        """
         with lock:
-            if self._state == "new" and self._entry is not None:
-                self._state = "loading"  # for one that asks for plugins while it is imported
-                try:
-                    if self.refused is not None:
-                        raise PluginError(self.refused)
-                    _check_version(self._entry)
-                    self.take(self._entry.load())
-                except KeyboardInterrupt:
-                    self._state = "new"
-                    raise
-                except BaseException as error:  # sys.exit() in a stranger's module too must not end anybody's training
-                    self._state = "failed"
-                    report(self, "import", error)
-            return self._state == "ok"
+            is_mine = self._state == "new"
+            if is_mine:
+                self._state, self._loader = "loading", threading.get_ident()
+        if is_mine:
+            self._load()
+        elif self._state == "loading" and self._loader != threading.get_ident():
+            self._loaded.wait(_PATIENCE)
+        return self._state == "ok"
+
+    def _load(self) -> None:
+        try:
+            if self.refused is not None:
+                raise PluginError(self.refused)
+            if self._entry is not None:
+                _check_version(self._entry)
+                self.take(self._entry.load())
+        except KeyboardInterrupt:
+            self._state = "new"
+            raise
+        except BaseException as error:  # sys.exit() in a stranger's module too must not end anybody's training
+            self._state = "failed"
+            report(self, "import", error)
+        finally:
+            self._loaded.set()
 
     @property
     def hooks(self) -> tuple[str, ...]:
@@ -103,6 +122,9 @@ class Plugin:
                 raise PluginError(f"there is no hook {caller.name!r}.{near}")
             if any(impl.hookwrapper or impl.wrapper for impl in caller.get_hookimpls()):
                 raise PluginError(f"{caller.name} is a wrapper, and a plugin is asked alone: make it a plain hook")
+        named = [hook for hook in HOOKS if hook not in {one.name for one in callers}]
+        if bare := [hook for hook in named if callable(inspect.getattr_static(plugin, hook, None))]:
+            raise PluginError(f"{listing(bare)} is not marked with @trainhooks.hookimpl")
         if not callers:
             raise PluginError(
                 f"nothing in it is marked with @trainhooks.hookimpl and named as a hook. There are {listing(HOOKS)}."
@@ -117,13 +139,17 @@ class Plugin:
 
 def _check_version(entry: EntryPoint) -> None:
     """Refuse a distribution that was made for another trainhooks: pip asks when it installs, and not when we change."""
-    asked = [text for text in (entry.dist.requires if entry.dist else None) or () if text.startswith(PROJECT)]
+    asked = [text for text in (entry.dist.requires if entry.dist else None) or () if PROJECT in text.lower()]
     if not asked:
         return
-    from packaging.requirements import Requirement
+    from packaging.requirements import InvalidRequirement, Requirement
     from packaging.utils import canonicalize_name
 
-    for one in map(Requirement, asked):
+    for text in asked:
+        try:
+            one = Requirement(text)
+        except InvalidRequirement:
+            continue  # of whatever it is, it is pip's to tell
         if canonicalize_name(one.name) != PROJECT or not (one.marker is None or one.marker.evaluate({"extra": ""})):
             continue
         if not one.specifier.contains(__version__, prereleases=True):

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import functools
 import os
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from . import offers
 from .answers import checked
+from .discovery import discovered
 from .events import EVENTS, Event
-from .failures import Failure, PluginError, failures, report
-from .hookspecs import PROJECT
+from .failures import Failure, PluginError, failures, report, warn
 from .plugin import HOOKS, Plugin, lock
-from .selection import Selection
+from .selection import Selection, unknown
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
     from .run import Run
 
 __all__ = [
@@ -42,6 +39,7 @@ __all__ = [
 ]
 
 VARIABLE: Final = "TRAINHOOKS_PLUGINS"
+_HERE: Final = "this process"
 _GUESTS: Final = ("trainhooks_attach", "trainhooks_events")
 """Hooks that every run asks, and that trainhooks's own plugins have not: a run need not load those."""
 
@@ -67,21 +65,35 @@ def found() -> list[Plugin]:
     global _installed
     with lock:
         if _installed is None:
-            _installed = _discovered()
+            _installed = discovered()
         return sorted([*_installed, *_registered.values()], key=lambda one: one.name)
 
 
-def register(plugin: object, name: str) -> Plugin:
+class _Registered(Plugin):
+    """One that its ``with`` lets go."""
+
+    def __enter__(self) -> Plugin:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        unregister(self.name)
+
+
+def register(plugin: object, name: str) -> _Registered:
     """Take a plugin that is not installed, for as long as this process lives: in a script, or a test of one's own.
+
+    What comes back is a context manager too, which lets it go: ``with plugins.register(Plugin(), "mine"): ...``
 
     Raises:
         ValueError: the name is taken.
         PluginError: it has no hook, or one that cannot be called.
         pluggy.PluginValidationError: likewise.
     """
+    if not isinstance(name, str) or not name.strip() or name == "none" or name.startswith("-") or "," in name:
+        raise ValueError(f"register({name!r}): a name is a text by which {VARIABLE} can choose it, as 'slack'")
     if name in (one.name for one in found()):
         raise ValueError(f"register({name!r}): there is a plugin of that name. Give yours another.")
-    made = Plugin(name, "this process", "", None, own=False)
+    made = _Registered(name, _HERE, "", None, own=False)
     made.take(plugin)
     _registered[name] = made
     return made
@@ -89,7 +101,8 @@ def register(plugin: object, name: str) -> Plugin:
 
 def unregister(name: str) -> None:
     """Let a plugin go that ``register`` took; one that is not here is left alone."""
-    _registered.pop(name, None)
+    if _registered.pop(name, None) is not None:
+        failures[:] = [one for one in failures if (one.name, one.distribution) != (name, _HERE)]
 
 
 def ask(hook: str, selection: str | None = None, /, **arguments: Any) -> Iterator[tuple[Plugin, Any]]:
@@ -103,18 +116,26 @@ def ask(hook: str, selection: str | None = None, /, **arguments: Any) -> Iterato
     Raises:
         ValueError: ``selection`` names a plugin that there is not.
     """
-    wanted = _wanted(selection, own=hook not in _GUESTS)
-    for plugin in sorted(wanted, key=lambda one: one.rank(hook)):
-        try:
-            answer = plugin.call(hook, arguments)
-            answer = None if answer is None else checked(hook, answer)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # whatever a stranger's hook raises must not end anybody's training
-            report(plugin, hook, error)
-            continue
+    for plugin in _in_order(hook, selection):
+        answer = _answer(plugin, hook, arguments)
         if answer is not None:
             yield plugin, answer
+
+
+def _in_order(hook: str, selection: str | None) -> list[Plugin]:
+    """The plugins that are to be asked, those that have not the hook among them."""
+    return sorted(_wanted(selection, own=hook not in _GUESTS), key=lambda one: one.rank(hook))
+
+
+def _answer(plugin: Plugin, hook: str, arguments: Mapping[str, Any]) -> Any:
+    try:
+        answer = plugin.call(hook, arguments)
+        return None if answer is None else checked(hook, answer)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a stranger's hook raises must not end anybody's training
+        report(plugin, hook, error)
+        return None
 
 
 def rows(selection: str | None = None) -> list[Row]:
@@ -163,9 +184,11 @@ def _wanted(selection: str | None, *, own: bool = True) -> list[Plugin]:
         return []  # none of others: not even looked for
     plugins = found()
     names = [one.name for one in plugins]
-    if wrong := here.unknown(names):
+    if wrong := unknown(here.wanted, names):
         raise ValueError(f"plugins={selection!r}: {wrong}")
-    if wrong := everywhere.unknown(names):
+    if wrong := unknown(here.but, names):  # left out where it is installed, and not missed where it is not
+        _tell_once(f"plugins={selection!r}: {wrong}")
+    if wrong := unknown(everywhere.wanted | everywhere.but, names):
         _tell_once(f"{VARIABLE}={os.environ.get(VARIABLE)!r}: {wrong}")
     return [
         one
@@ -180,27 +203,7 @@ _told: set[str] = set()
 def _tell_once(text: str) -> None:
     if text not in _told:
         _told.add(text)
-        warnings.warn(text, RuntimeWarning, stacklevel=2)
-
-
-def _discovered() -> list[Plugin]:
-    from importlib.metadata import entry_points  # here, so that `import trainhooks` stays cheap
-
-    made: list[Plugin] = []
-    first: dict[str, Plugin] = {}
-    entries = [(entry, *_of_whom(entry)) for entry in entry_points(group=PROJECT)]
-    # ours first: no distribution takes the name of another's plugin
-    for entry, name, version in sorted(entries, key=lambda one: (one[0].name, one[1] != PROJECT, one[1])):
-        plugin = Plugin(entry.name, name, version, entry, own=name == PROJECT)
-        made.append(plugin)
-        taken = first.setdefault(entry.name, plugin)
-        if taken is not plugin:
-            plugin.refused = f"the name is taken by the {taken.label}"
-    return made
-
-
-def _of_whom(entry: EntryPoint) -> tuple[str, str]:
-    return (entry.dist.name, entry.dist.version) if entry.dist else ("an unknown distribution", "unknown")
+        warn(text)
 
 
 class _Offers(offers.Offers):
@@ -212,9 +215,14 @@ class _Offers(offers.Offers):
                 yield offers.OfferedEvent(event, _failed(plugin))
 
     def callbacks(self, run: Run, selection: str | None) -> Iterable[offers.OfferedCallback]:
-        for plugin, callbacks in ask("trainhooks_attach", selection, run=run):
-            for callback in callbacks:
-                yield offers.OfferedCallback(plugin.label, callback, _failed(plugin))
+        for plugin in _in_order("trainhooks_attach", selection):
+            before = {id(one) for one in run.bus.callbacks}
+            answered = _answer(plugin, "trainhooks_attach", {"run": run}) or []
+            added = [one for one in run.bus.callbacks if id(one) not in before]
+            for callback in added:  # by run.add: there it would be as one of the user's own, and could end the training
+                run.bus.remove(callback)
+            for callback in [*added, *answered]:
+                yield offers.OfferedCallback(plugin.name, plugin.label, callback, _failed(plugin))
 
 
 def _failed(plugin: Plugin) -> offers.Failed:

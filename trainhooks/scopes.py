@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from . import errors
@@ -95,6 +96,8 @@ class Scopes:
         kind: Kind,
         *,
         epoch: int = 0,
+        epochs: int | None = None,
+        steps: int | None = None,
         logs: Logs | None = None,
         name: str = "val",
         index: int | None = None,
@@ -105,6 +108,8 @@ class Scopes:
         Args:
             kind: ``"train"``, ``"epoch"``, ``"pass"``, ``"test"`` or ``"predict"``.
             epoch: the number of the epoch, from 0.
+            epochs: of a training, the total of epochs that is asked for, where it is known.
+            steps: of a training, the batches in each epoch, where they are known.
             logs: the live logs of this scope; new ones by default.
             name: of a validation: its metrics join the epoch's with this and ``_`` before them.
             index: which of its epoch's passes it is, where a state can say so.
@@ -131,8 +136,10 @@ class Scopes:
         frame.is_nested = kind in ("test", "predict") and self.is_in_batch
         self.stack.append(frame)
         if kind == "train":
+            progress.max_epochs = progress.max_epochs if epochs is None else epochs
+            progress.steps_per_epoch = progress.steps_per_epoch if steps is None else steps
             if not (self.has_trained or progress.resumed or self.signals.muted):
-                for callback in self.bus.callbacks:
+                for callback in self.bus.attached:
                     callback.reset()
             self.has_trained, progress.left = True, False
         elif kind == "epoch":
@@ -283,6 +290,19 @@ class Scopes:
             self.signals.fire(name, frame.batch, frame.logs, given)
         else:
             self.signals.fire(name, frame.batch, frame.logs)
+
+    def log(self, metrics: Mapping[str, Any], n: float = 1) -> None:
+        """Add what the running batch reports to the running means of its epoch, validation or prediction.
+
+        Args:
+            metrics: this batch's own values, each a number or a tensor with one element.
+            n: their weight, as the rows of the batch.
+        """
+        frame = self.stack[-1]
+        if frame.logs is None:
+            raise errors.GrammarError(f"log({list(metrics)}): {frame.kind!r} is open, which has no metrics")
+        frame.logged = frame.values_of = frame.batch
+        frame.values = {name: frame.logs.add(name, value, n) for name, value in metrics.items()}
 
     def drop_batch(self) -> None:
         """Forget a batch that the trainer began and will never end, if there is one; nothing is made up for it."""

@@ -47,10 +47,16 @@ class Selection:
         """Whether the plugin is wanted; ``own`` if it comes with trainhooks."""
         return name not in self.but and (own or self.only is None or name in self.only)
 
-    def unknown(self, known: Iterable[str]) -> str | None:
-        """What is wrong with the names in it, as a sentence; None where each is known."""
-        known = sorted(known)
-        strange = sorted(((self.only or frozenset()) | self.but) - set(known))
-        if not strange:
-            return None
-        return f"there is no plugin {listing(strange)}.{did_you_mean(strange[0], known)} There are {listing(known)}."
+    @property
+    def wanted(self) -> frozenset[str]:
+        """The names of those that are asked for."""
+        return self.only or frozenset()
+
+
+def unknown(names: Iterable[str], known: Iterable[str]) -> str | None:
+    """What is wrong with names of plugins, as a sentence; None where each is known."""
+    known = sorted(known)
+    strange = sorted(set(names) - set(known))
+    if not strange:
+        return None
+    return f"there is no plugin {listing(strange)}.{did_you_mean(strange[0], known)} There are {listing(known)}."

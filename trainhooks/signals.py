@@ -96,4 +96,4 @@ class Signals:
 
     def savers(self) -> list[Callback]:
         """Who carries out a save."""
-        return [one for one in self.bus.callbacks if type(one).save is not Callback.save]
+        return [one for one in self.bus.attached if type(one).save is not Callback.save]

@@ -7,6 +7,7 @@ from typing import Any, overload
 
 from .callback import Callback, several
 from .checkpoint import Resume, state_from
+from .driver import Driver
 from .errors import did_you_mean, listing, no_adapter
 from .loop import LoopRun
 from .plugins import ask, failures, frameworks
@@ -49,6 +50,18 @@ class WrapOptions:
             resume_stopped=self.resume_stopped,
             plugins=self.plugins,
         )
+
+    def driver(self, trainable: Trainable, state: Mapping[str, Any] | None = None) -> Driver:
+        """A ``Driver`` over ``trainable`` with these options, for a trainer that has its own loop.
+
+        Args:
+            trainable: what is trained.
+            state: what the run goes on from: ``options.state()`` for the first that is trained.
+        """
+        made = Driver(trainable, self.callbacks, min_epochs=self.min_epochs, plugins=self.plugins)
+        if state is not None:
+            made.load_state_dict(state, resume_stopped=self.resume_stopped)
+        return made
 
     def check_extra(self, who: str, known: Iterable[str] = ()) -> None:
         """Refuse arguments that the adapter does not have.
@@ -127,6 +140,17 @@ def wrap(
     if isinstance(target, Trainable):
         options.check_extra(type(target).__name__)
         return options.loop(target)
-    for _, wrapper in ask("trainhooks_adapter", plugins, target=target):
-        return wrapper(options)
-    raise no_adapter(target, list(frameworks()), [f"{one.name!r} ({one.error})" for one in failures])
+    for plugin, wrapper in ask("trainhooks_adapter", plugins, target=target):
+        try:
+            return wrapper(options)
+        except Exception as error:
+            if not plugin.own and hasattr(error, "add_note"):  # Python 3.10 has none
+                error.add_note(f"(raised by the adapter of trainhooks {plugin.label})")
+            raise
+    raise no_adapter(target, list(frameworks()), _failed())
+
+
+def _failed() -> list[str]:
+    """The plugins that may have been the adapter, had they not failed."""
+    asked = ("import", "trainhooks_adapter")
+    return [f"{one.name!r} ({one.error})" for one in failures if one.what in asked]

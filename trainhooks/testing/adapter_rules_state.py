@@ -135,7 +135,7 @@ def _state_snapshot(factory: Factory) -> str | None:
 @RULES.add("resume-at-epochs", "To go on from the end of any epoch is as if there had been no stop.")
 def _resume_at_epochs(factory: Factory) -> str | None:
     bench, keeper, whole = factory(), Keeper("epoch_end"), Finish()
-    full = see(bench, THREE, keeper, whole)
+    full = see(bench, THREE, Do("setup", _halve), keeper, whole)
     if not _can_resume(full):
         return None
     for done, state in enumerate(keeper.states, 1):
@@ -186,12 +186,12 @@ def _resume_inside(factory: Factory) -> str | None:
 @RULES.add("pause-goes-on", "A run that was paused goes on with its saved state as if there had been no pause.")
 def _pause_goes_on(factory: Factory) -> str | None:
     bench, whole = factory(), Finish()
-    full = see(bench, HISTORY, Keeper(), whole)
+    full = see(bench, HISTORY, Do("setup", _halve), Keeper(), whole)
     if not _can_resume(full):
         return None
     for event, nth in _PAUSES[::2] if bench.sparing else _PAUSES:
         keeper, rest = Keeper(), Finish()
-        see(factory(), HISTORY, keeper, StopAt(event, nth, kind="pause"))
+        see(factory(), HISTORY, Do("setup", _halve), keeper, StopAt(event, nth, kind="pause"))
         what = f"a run that was paused in {firing(event, nth)}"
         if not keeper.states:
             return f"{what}: at the pause nothing was saved"
@@ -240,6 +240,12 @@ def _state_refused(factory: Factory) -> str | None:
     see(bench, THREE[:1], Do("train_begin", keep))
     names = changed(kept[0], kept[1])
     return f"it was refused, and yet {sorted(names)} were written" if names else None
+
+
+def _halve(run: Run) -> None:
+    """Have a learning rate that no new run begins with: it comes out of the state."""
+    if run.can("lr"):
+        run.lr /= 2
 
 
 def _can_resume(seen: Seen) -> bool:

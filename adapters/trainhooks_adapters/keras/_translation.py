@@ -47,9 +47,7 @@ class Translation:
 
     def new_driver(self) -> trainhooks.Driver:
         """A driver for the next run; refuses what the model lacks."""
-        trainable = KerasTrainable(lambda: self.model, self.hooks, self.data)
-        options = self.options
-        return trainhooks.Driver(trainable, options.callbacks, min_epochs=options.min_epochs, plugins=options.plugins)
+        return self.options.driver(KerasTrainable(lambda: self.model, self.hooks, self.data))
 
     def check_state(self) -> None:
         """Refuse what is no state, before the model has been built that could take it back."""
@@ -177,7 +175,7 @@ class Translation:
         cut = progress.max_epochs is not None and progress.epochs_done < progress.max_epochs
         if cut and self.native.stop_training and not progress.should_stop:  # a callback of Keras's own stops with it
             driver.run.stop("model.stop_training was set", source="keras")
-            driver.signals.attend()
+            driver.attend()
         driver.close("train")
 
     def _begin_at(self, first: int, progress: Any) -> None:

@@ -59,7 +59,7 @@ def _plugin() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("native", [False, True])
-@pytest.mark.filterwarnings("ignore:plugin 'steps'")
+@pytest.mark.filterwarnings("ignore:trainhooks plugin 'steps'")
 def test_a_callback_that_attaches_itself_hears_batches_and_ends_nobodys_training(native: bool) -> None:
     even, model = Even(), plain()
     if native:
