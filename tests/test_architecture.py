@@ -57,7 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "passes": {"errors", "frames", "driver"},
     "loop": _DRIVER | {"driver", "passes"},
     "fit": _DRIVER | {"driver", "passes", "loop"},
-    "callbacks": _HOOKS | {"logs", "checkpoint", "store", "schedules", "world", "plugins", "configs"},  # not run
+    "callbacks": _HOOKS | {"logs", "checkpoint", "store", "schedules", "world", "plugins", "selection", "configs"},
     "numpy_optimizers": set(),
     "numpy_model": {"errors", "trainable", "numpy_optimizers"},
     "configs": {"errors"},

@@ -23,6 +23,8 @@ from trainhooks.commands import console
 from trainhooks.store import save_checkpoint
 
 COMMAND = [sys.executable, "-m", "trainhooks"]
+COMMANDS = ("demo", "plugins", "callbacks", "events", "checkpoints", "doctor")
+HELPS = [["--help"], *([name, "--help"] for name in COMMANDS)]
 
 
 def test_without_a_command_help_is_printed_and_that_is_a_mistake(tmp_path: Path) -> None:
@@ -49,7 +51,22 @@ def test_without_a_command_help_is_printed_and_that_is_a_mistake(tmp_path: Path)
             ["--json", "events"],
             "trainhooks events: error: --json stands behind the command: trainhooks events --json",
         ),
-        (["demo", "--seed", "x"], "trainhooks demo: error: argument --seed: invalid int value: 'x'"),
+        (
+            ["--plugins", "none", "plugins"],
+            "trainhooks plugins: error: --plugins stands behind the command: trainhooks plugins --plugins",
+        ),
+        (
+            ["--plugins=none"],
+            "trainhooks plugins: error: --plugins stands behind the command: trainhooks plugins --plugins",
+        ),
+        (["--json"], "trainhooks: error: the following arguments are required: COMMAND"),
+        *(
+            (
+                ["demo", "--seed", seed],
+                f"trainhooks demo: error: argument --seed: '{seed}' is no whole number from 0 to 4294967295",
+            )
+            for seed in ("x", "-1", "4294967296")
+        ),
         (["checkpoints"], "trainhooks checkpoints: error: the following arguments are required: folder"),
     ],
 )
@@ -111,6 +128,43 @@ def test_output_keeps_to_100_columns_of_plain_ascii(
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if (len(line) > 100 and len(line.split()) > 2) or not line.isprintable()] == []
     assert "".join(lines).isascii()
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+@pytest.mark.parametrize("arguments", [["events"], ["callbacks"], ["plugins"], ["doctor"], *HELPS])
+def test_a_narrow_terminal_is_wide_enough(
+    arguments: list[str], columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    try:
+        main(arguments)
+    except SystemExit:
+        assert arguments[-1] == "--help"
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if len(line) > columns and len(line.split()) > 2] == []
+
+
+def test_the_help_tells_every_exit_code(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert capsys.readouterr().out.partition("exit codes:\n")[2] == (
+        """\
+  0 fine
+  1 something is wrong (a plugin that failed, a damaged
+    checkpoint, what doctor found)
+  2 a mistake in the arguments
+  130 Ctrl-C; 141 whoever read the output went away
+output:
+  with --json one JSON document on stdout, whose keys the
+    --help of the command tells
+  colours in a terminal only, and as NO_COLOR, FORCE_COLOR
+    and TERM=dumb say
+environment:
+  TRAINHOOKS_PLUGINS says which plugins are used: none;
+    name,name (these alone); -name (all but it)
+"""
+    )
 
 
 def test_a_reader_that_went_away_ends_it_quietly(tmp_path: Path) -> None:

@@ -115,8 +115,8 @@ def test_each_problem_is_a_line_that_says_what_to_do(tmp_path: Path) -> None:
             f"{version('trainhooks')}. Update or uninstall stuck, or leave the plugin out with "
             "TRAINHOOKS_PLUGINS=-stuck.",
             "the plugin 'tinyplugin' of tinyplugin needs tiny>=1.5, and there is 1.4: pip install 'tiny>=1.5'",
-            f"Keras would use the backend 'theano' ({tmp_path}/keras.json), with which it does not train: "
-            "set KERAS_BACKEND to one of tensorflow, jax, torch",
+            f"Keras would use the backend 'theano' ({tmp_path}/keras.json), and there is no such backend. "
+            "Set KERAS_BACKEND to one of tensorflow, jax, torch",
         ],
     )
 
@@ -248,22 +248,44 @@ def test_the_backend_is_chosen_as_keras_chooses_it(
 
 
 @pytest.mark.parametrize(
-    "backends, said",
+    "backends, chosen, said",
     [
-        ({"jax": "1", "torch": None}, None),
+        ({"jax": "1", "torch": None}, "jax", None),
         (
             {"jax": None, "torch": "2"},
+            "jax",
             "Keras would use the backend 'jax' (KERAS_BACKEND), which is not installed: "
             "pip install 'trainhooks[jax]', or set KERAS_BACKEND=torch",
         ),
         (
             {"jax": None, "torch": None},
+            "jax",
             "Keras would use the backend 'jax' (KERAS_BACKEND), which is not installed: pip install 'trainhooks[jax]'",
+        ),
+        (
+            {"jax": None, "torch": "2"},
+            "Torch",
+            "Keras would use the backend 'Torch' (KERAS_BACKEND), and there is no such backend. Did you mean 'torch'? "
+            "Set KERAS_BACKEND to one of torch",
+        ),
+        (
+            {"jax": None, "torch": None},
+            "nonsense",
+            "Keras would use the backend 'nonsense' (KERAS_BACKEND), and there is no such backend. "
+            "Set KERAS_BACKEND to one of jax, torch",
+        ),
+        (
+            {"jax": "1", "torch": "2"},
+            "numpy",
+            "Keras would use the backend 'numpy' (KERAS_BACKEND), with which it does not train: "
+            "set KERAS_BACKEND to one of jax, torch",
         ),
     ],
 )
-def test_a_backend_that_is_not_there_is_told_with_what_to_do(backends: dict[str, str | None], said: str | None) -> None:
-    assert doctor.problem_of_backend(installed.Keras(backends, "jax", "KERAS_BACKEND")) == said
+def test_a_backend_that_is_not_there_is_told_with_what_to_do(
+    backends: dict[str, str | None], chosen: str, said: str | None
+) -> None:
+    assert doctor.problem_of_backend(installed.Keras(backends, chosen, "KERAS_BACKEND")) == said
 
 
 def test_a_requirement_is_looked_up_in_what_is_installed() -> None:

@@ -115,6 +115,7 @@ def test_a_program_reads_the_same(folder: Path) -> None:
         "events": ["posted"],
         "demos": [],
         "attaches": True,
+        "refused": [],
         "errors": [],
     }
 

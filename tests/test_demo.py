@@ -86,6 +86,8 @@ def test_all_is_one_json_document_whatever_a_framework_prints(tmp_path: Path) ->
         """
         import trainhooks
 
+        print("Hello!")
+
         def train(training, validation, callbacks, epochs, seed):
             print("Welcome!")
             model = trainhooks.MLP((64, 4, 10), seed=seed)
@@ -102,7 +104,7 @@ def test_all_is_one_json_document_whatever_a_framework_prints(tmp_path: Path) ->
         PYTHONPATH=str(tmp_path),
         TRAINHOOKS_PLUGINS="-demos",
     )
-    assert (done.returncode, done.stderr) == (0, "training with quick ...\ntraining with again ...\n")
+    assert (done.returncode, done.stderr) == (0, "Hello!\ntraining with quick ...\ntraining with again ...\n")
     told = json.loads(done.stdout)
     assert [(one["framework"], one["outcome"], one["epochs"]) for one in told] == [
         ("quick", "completed", 1),
@@ -112,7 +114,59 @@ def test_all_is_one_json_document_whatever_a_framework_prints(tmp_path: Path) ->
         *("demo", "--framework", "quick", "--json", "--seed", "3"), folder=tmp_path, PYTHONPATH=str(tmp_path)
     )
     assert json.loads(alone.stdout) == told[0]
-    assert alone.stderr == "Welcome!\n"
+    assert alone.stderr == "Hello!\nWelcome!\n"
+
+
+def test_a_report_that_cannot_be_read_is_a_failure_that_says_what_stands_in_it(tmp_path: Path) -> None:
+    distribution(
+        tmp_path,
+        "loud",
+        "1.0",
+        """
+        import os, trainhooks
+
+        def train(training, validation, callbacks, epochs, seed):
+            os.write(1, b"Welcome!")
+            os._exit(0)
+
+        @trainhooks.hookimpl
+        def trainhooks_demos():
+            return {"loud": train}
+        """,
+    )
+    done = trainhooks(
+        *("demo", "--framework", "all"), folder=tmp_path, PYTHONPATH=str(tmp_path), TRAINHOOKS_PLUGINS="-demos"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (
+        1,
+        "",
+        "training with loud ...\ntrainhooks demo: loud: its report cannot be read, for this stands in it:\nWelcome!\n",
+    )
+
+
+def test_an_adapter_that_is_left_out_is_told_of_in_a_sentence(tmp_path: Path) -> None:
+    source = """
+        import trainhooks
+
+        def train(training, validation, callbacks, epochs, seed):
+            raise trainhooks.errors.NoAdapterError("nobody takes it.")
+
+        @trainhooks.hookimpl
+        def trainhooks_demos():
+            return {"lone": train}
+        """
+    distribution(tmp_path, "lone", "1.0", source)
+    done = trainhooks(
+        *("demo", "--framework", "lone", "--json"),
+        folder=tmp_path,
+        PYTHONPATH=str(tmp_path),
+        TRAINHOOKS_PLUGINS="-torch,-demos",
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (
+        1,
+        "",
+        "trainhooks demo: nobody takes it. Left out by TRAINHOOKS_PLUGINS: 'demos', 'torch'.\n",
+    )
 
 
 def test_keras_means_the_backend_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import reprlib
 from numbers import Real
 from typing import Any
 
@@ -51,7 +52,7 @@ def metric_name(value: Any, who: str) -> str:
     if isinstance(value, str) and value:
         return value
     kind = ValueError if isinstance(value, str) else TypeError
-    raise kind(f"{who}(monitor={value!r}): the name of a metric, as 'val_loss'")
+    raise kind(f"{who}(monitor={reprlib.repr(value)}): the name of a metric, as 'val_loss'")
 
 
 def path_of(value: Any, who: str, argument: str, what: str = "file") -> str:
@@ -71,4 +72,4 @@ def path_of(value: Any, who: str, argument: str, what: str = "file") -> str:
     if isinstance(text, str) and text:
         return text
     kind = ValueError if isinstance(text, str) else TypeError
-    raise kind(f"{who}({argument}={value!r}): the name of a {what}")
+    raise kind(f"{who}({argument}={reprlib.repr(value)}): the name of a {what}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,13 @@ from .version import __version__
 
 _ENDS = """\
 exit codes:
-  0 fine; 1 something is wrong (a plugin that failed, a damaged checkpoint, what doctor found);
-  2 a mistake in the arguments; 130 Ctrl-C
+  0 fine
+  1 something is wrong (a plugin that failed, a damaged checkpoint, what doctor found)
+  2 a mistake in the arguments
+  130 Ctrl-C; 141 whoever read the output went away
 output:
-  with --json one JSON document on stdout, whose keys the --help of the command tells; colours in a
-  terminal only, and as NO_COLOR, FORCE_COLOR and TERM=dumb say
+  with --json one JSON document on stdout, whose keys the --help of the command tells
+  colours in a terminal only, and as NO_COLOR, FORCE_COLOR and TERM=dumb say
 environment:
   TRAINHOOKS_PLUGINS says which plugins are used: none; name,name (these alone); -name (all but it)"""
 
@@ -28,8 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser, commands = _parser()
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given:
-        parser.print_help(sys.stderr)
+        if sys.stderr is not None:  # it would take stdout instead
+            parser.print_help(sys.stderr)
         return 2
+    _refuse_early(given, parser, commands)
     word = next((one for one in given if not one.startswith("-")), None)
     if word is not None and word not in commands:
         near = did_you_mean(word, commands) or f" There are {listing(commands)}."
@@ -37,19 +43,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked, strange = parser.parse_known_args(given)
     if strange:
         own, option = commands[asked.command], strange[0].partition("=")[0]
-        if option in own.options:
-            own.error(f"{option} stands behind the command: trainhooks {asked.command} {option}")
         own.error(f"there is no place for {strange[0]!r}.{did_you_mean(option, own.options)}")
     from .commands.running import run
 
     return run(asked.command, asked)
 
 
+def _refuse_early(given: list[str], parser: _Parser, commands: dict[str, _Parser]) -> None:
+    """Refuse an option of a command that stands before it: what follows it would be taken for the command."""
+    option = given[0].partition("=")[0]
+    named = [one for one in given if one in commands][:1] or list(commands)
+    having = [one for one in named if option in commands[one].options]
+    if option not in parser.options and len(having) == 1:
+        commands[having[0]].error(f"{option} stands behind the command: trainhooks {having[0]} {option}")
+
+
 class _Help(argparse.RawDescriptionHelpFormatter):
     """Help in as many columns as the commands' own output."""
 
     def __init__(self, prog: str, **kwargs: Any) -> None:
-        super().__init__(prog, max_help_position=25, width=min(100, shutil.get_terminal_size().columns - 2))
+        super().__init__(prog, max_help_position=25, width=max(40, min(100, shutil.get_terminal_size().columns - 2)))
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Each line of a text on lines that fit; one that is indented by four goes on with the one before."""
+        lines = re.sub(r"\n {4,}", " ", text).splitlines()
+        later = [" " * (4 if line.startswith(" ") else 0) for line in lines]
+        wrapped = (
+            textwrap.wrap(line, width, subsequent_indent=rest, break_on_hyphens=False, break_long_words=False)
+            for line, rest in zip(lines, later, strict=True)
+        )
+        return "\n".join(indent + line for lines in wrapped for line in lines or [""])
 
 
 class _Parser(argparse.ArgumentParser):
@@ -81,7 +104,7 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     demo = add("demo", "train a small network on the digits, steered by callbacks", _DEMO)
     demo.add_argument("--framework", default="numpy", help="numpy, torch, keras, ..., or all that are installed")
     demo.add_argument("--out", type=Path, default=Path("trainhooks-demo"), help="the folder for the files")
-    demo.add_argument("--seed", type=int, default=0, help="of the weights and of the order of the data")
+    demo.add_argument("--seed", type=_seed, default=0, help="of the weights and of the order of the data")
     plugins = add("plugins", "list the plugins that are installed, what they offer, and what failed", _PLUGINS)
     plugins.add_argument(
         "--plugins",
@@ -102,6 +125,13 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     return parser, commands
 
 
+def _seed(text: str) -> int:
+    """An argument that every framework takes as a seed."""
+    if not (text.isdecimal() and len(text) <= 10 and int(text) < 2**32):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to {2**32 - 1}")
+    return int(text)
+
+
 def _count(text: str) -> int:
     """An argument that is a count from 1; argparse tells of any other."""
     if not text.isdecimal() or int(text) < 1:
@@ -115,7 +145,8 @@ _PLUGINS = """an object
   selection, environment: what --plugins and TRAINHOOKS_PLUGINS say, or null
   problem: what is wrong with TRAINHOOKS_PLUGINS, or null
   plugins: a list of objects with name, distribution, version, status ("ok", "failed" or "off"), hooks,
-    callbacks, frameworks, events, demos (lists of names), attaches (true or false), errors (a list)"""
+    callbacks, frameworks, events, demos (lists of names), attaches (true or false),
+    refused (why a numpy model is refused what it attaches, a list), errors (a list)"""
 _CALLBACKS = """an object with callbacks, a list of objects (with NAME one such object alone)
   name, offered_by (trainhooks, registered, or the plugin in words), plugin and distribution (null where
     it is no plugin), summary, signature

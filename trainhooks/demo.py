@@ -14,6 +14,7 @@ from typing import Any
 
 from .callback import Callback
 from .callbacks import CSVLogger, EarlyStopping, History, ModelCheckpoint, ProgbarLogger, ReduceLROnPlateau
+from .callbacks._by_name import left_out
 from .datasets import digits
 from .errors import FrameworkNotInstalledError, did_you_mean, framework_not_installed, listing
 from .plugins import ask, frameworks
@@ -74,7 +75,7 @@ def resolve(name: str) -> str:
     if name in frameworks():
         raise framework_not_installed(name, name)
     choices = [*known, "all"]
-    raise ValueError(f"--framework {name}: there are {listing(choices)}.{did_you_mean(name, choices)}")
+    raise ValueError(f"--framework {name}: there are {listing(choices)}.{did_you_mean(name, choices)}{left_out()}")
 
 
 def train(framework: str, folder: Path, *, progress: bool = True, seed: int = 0) -> Report:
@@ -131,10 +132,15 @@ def train_all(folder: Path, say: Callable[[str], None], *, seed: int = 0) -> lis
         say(f"training with {framework} ...")
         command = [sys.executable, "-m", "trainhooks", "demo", "--framework", framework, "--json"]
         command += ["--out", str(folder), "--seed", str(seed)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, errors="backslashreplace", check=False)
         if done.returncode:
             raise RuntimeError(f"{framework} failed:\n{done.stderr}")
-        reports.append(Report(**json.loads(done.stdout)))
+        try:
+            reports.append(Report(**json.loads(done.stdout)))
+        except ValueError as error:  # written past Python, by a library or a child of its
+            raise RuntimeError(
+                f"{framework}: its report cannot be read, for this stands in it:\n{done.stdout}"
+            ) from error
     return reports
 
 

@@ -193,6 +193,29 @@ def test_a_config_that_holds_itself_is_refused() -> None:
     )
 
 
+def test_a_config_that_holds_the_same_again_and_again_is_refused_before_it_is_copied() -> None:
+    doubled: list[Any] = [1]
+    for _ in range(40):
+        doubled = [doubled, doubled]
+    assert refused(lambda: make([{"name": "EarlyStopping", "monitor": doubled}]), ValueError) == (
+        "callbacks[0]: monitor: it holds more than 100000 values, those that stand in it twice counted twice"
+    )
+
+
+def test_what_is_shared_is_copied_for_each_that_has_it() -> None:
+    shared = [1]
+    held: Any = Offers({"Holds": lambda **all: _holding(all)})
+    plugins.register(held, "first")
+    made: Any = make({"name": "Holds", "a": shared, "b": [shared, shared]})
+    made.given["a"].append(2)
+    assert (made.given, shared) == ({"a": [1, 2], "b": [[1], [1]]}, [1])
+
+
+def test_a_large_value_is_told_of_in_short() -> None:
+    told = refused(lambda: make([{"name": "EarlyStopping", "monitor": list(range(50_000))}]), TypeError)
+    assert told == "callbacks[0]: EarlyStopping(monitor=[0, 1, 2, 3, 4, 5, ...]): the name of a metric, as 'val_loss'"
+
+
 def test_arguments_beside_a_config_are_refused() -> None:
     assert refused(lambda: make({"name": "History"}, patience=3), TypeError) == (  # type: ignore[call-overload]
         "make({'name': 'History'}, patience=...): arguments stand in the config"

@@ -44,6 +44,25 @@ class TestRegistered:
             "Mine(...): it needs 'level' too. Its arguments are 'level', 'word'."
         )
 
+    def test_what_is_taken_by_position_alone_or_not_at_all_is_told_of(self) -> None:
+        register("ByPosition", lambda level, /, word="": Mine(level, word=word))
+        register("Plain", lambda: Other())
+        assert refused(lambda: make(["ByPosition"]), TypeError) == (
+            "callbacks[0]: ByPosition(...): it takes 'level' by position alone, and arguments go by name"
+        )
+        assert (
+            refused(lambda: make("Plain", level=1), TypeError) == "Plain(level=...): no such argument. It takes none."
+        )
+
+    def test_an_argument_called_name_is_out_of_the_reach_of_a_mapping(self) -> None:
+        register("Named", lambda name, level=1: Mine(level, word=name))
+        assert refused(lambda: make({"name": "Named", "level": 3}), TypeError) == (
+            "Named(...): it needs 'name' too. Its arguments are 'name', 'level'. "
+            "In a mapping 'name' is not this one: make('Named', name=...) gives it."
+        )
+        made: Any = make("Named", name="loud")
+        assert made.word == "loud"
+
     def test_a_name_is_given_once_but_to_the_same_object(self) -> None:
         assert register(Mine) is register("Mine", Mine)
         assert refused(lambda: register("Mine", Other), ValueError) == (
@@ -94,6 +113,15 @@ class TestPlugins:
         told = refused(lambda: make("Thiers"), UnknownCallbackError)
         assert told == (
             f"make(): there is no callback 'Thiers'. Did you mean 'Theirs'? There are {BUILT_IN}, 'Theirs'. {OWN}"
+        )
+
+    def test_where_plugins_are_left_out_it_is_said_which(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        plugins.register(Offers({"Theirs": Mine}), "first")
+        plugins.register(Offers({"Quiet": Mine}), "second")
+        monkeypatch.setenv("TRAINHOOKS_PLUGINS", "second")
+        assert refused(lambda: make("Theirs"), UnknownCallbackError) == (
+            f"make(): there is no callback 'Theirs'. There are {BUILT_IN}, 'Quiet'. {OWN} "
+            "Left out by TRAINHOOKS_PLUGINS: 'first'."
         )
 
     def test_none_is_asked_for_a_built_in_or_one_that_is_registered(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, TypeVar, overload
@@ -9,7 +10,8 @@ from typing import Any, Final, NamedTuple, TypeVar, overload
 from .. import callbacks, plugins
 from ..callback import Callback
 from ..configs import call, entry
-from ..errors import unknown_callback
+from ..errors import UnknownCallbackError, listing, unknown_callback
+from ..selection import Selection
 
 F = TypeVar("F", bound=Callable[..., Callback])
 
@@ -45,6 +47,8 @@ def make(config: Any, /, **arguments: Any) -> Callback | list[Callback]:
         config: a name; a mapping that has it as ``"name"``, and the arguments beside it; or several of these. What
             reads TOML, JSON or YAML gives such a thing, and so do OmegaConf and Hydra. It is not changed.
         arguments: the callback's, where ``config`` is a name.
+
+    An argument that is itself called ``name`` can be given beside a name alone, and not in a mapping.
 
     Raises:
         UnknownCallbackError: nothing is called so.
@@ -82,7 +86,8 @@ def register(name: Any, factory: Any = None) -> Any:
 
     Args:
         name: what configs call it; or the class or function itself, which goes by its own name.
-        factory: a class, or a function that makes a callback. Without it this is a decorator.
+        factory: a class, or a function that makes a callback. Without it this is a decorator. Its arguments are given
+            by name; one that is called ``name`` is out of a config's reach, for there that names the callback.
 
     Raises:
         TypeError: it is no such thing, or has no name.
@@ -144,7 +149,14 @@ def _factory(name: str, where: str) -> Callable[..., Any]:
         if one.what in ("import", "trainhooks_callbacks")
     ]
     known = [*callbacks.__all__, *_registered, *(one for one in offered if one not in _registered)]
-    raise unknown_callback(where or "make(): ", name, known, failed)
+    raise UnknownCallbackError(f"{unknown_callback(where or 'make(): ', name, known, failed)}{left_out()}")
+
+
+def left_out() -> str:
+    """The plugins that the environment leaves out, as a sentence with its leading space; or an empty string."""
+    selection = Selection.parse(os.environ.get(plugins.VARIABLE), plugins.VARIABLE)
+    names = [one.name for one in plugins.found() if not selection.allows(one.name, own=one.own)]
+    return f" Left out by {plugins.VARIABLE}: {listing(names)}." if names else ""
 
 
 def _offered() -> dict[str, _Offered]:

@@ -11,7 +11,7 @@ from typing import Any
 from .. import pages, plugins
 from ..callbacks import _by_name
 from ..errors import did_you_mean, listing
-from .console import Mistake, aligned, document, painted, say
+from .console import Mistake, aligned, document, say, title
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def run(asked: Namespace) -> int:
     for by, group in groupby(offered.values(), key=lambda one: one.by):
         if by != "trainhooks":
             say()
-            say(painted(f"Offered by {_in_words(by)}:", "title"))
+            title(f"Offered by {_in_words(by)}:")
         for line in aligned([(f"{one.name:{wide}}", one.summary) for one in group]):
             say(line)
     return 0
@@ -108,4 +108,4 @@ def _named(name: str, offered: dict[str, Offered]) -> Offered:
         if one.name.lower() == name.lower():
             return one
     near = did_you_mean(name, offered) or f" There are {listing(offered)}."
-    raise Mistake(f"there is no callback {name!r}.{near}")
+    raise Mistake(f"there is no callback {name!r}.{near}{_by_name.left_out()}")

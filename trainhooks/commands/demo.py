@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from argparse import Namespace
 from dataclasses import asdict
 
 from .. import demo
+from ..callbacks._by_name import left_out
 from ..errors import TrainhooksError
-from .console import Mistake, complain, document, say
+from .console import Mistake, aside, complain, document, say
 
 
 def run(asked: Namespace) -> int:
@@ -20,7 +19,7 @@ def run(asked: Namespace) -> int:
         raise Mistake(str(error)) from error
     if asked.framework == "all":
         try:
-            reports = demo.train_all(asked.out, say=lambda line: print(line, file=sys.stderr), seed=asked.seed)
+            reports = demo.train_all(asked.out, say=aside, seed=asked.seed)
         except RuntimeError as error:
             complain("trainhooks demo", str(error))
             return 1
@@ -29,9 +28,11 @@ def run(asked: Namespace) -> int:
         else:
             say(demo.table(reports))
         return 0
-    aside = contextlib.redirect_stdout(sys.stderr) if asked.json else contextlib.nullcontext()
-    with aside:  # a framework may greet, and that is no JSON
+    try:
         report = demo.train(names[0], asked.out / names[0], progress=not asked.json, seed=asked.seed)
+    except TrainhooksError as error:  # as of an adapter that was left out
+        complain("trainhooks demo", f"{error}{left_out()}")
+        return 1
     if asked.json:
         document(asdict(report))
     else:

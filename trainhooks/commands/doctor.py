@@ -11,12 +11,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .. import pages, plugins
+from ..errors import did_you_mean
+from ..selection import Selection
 from ..version import __version__
 from . import callbacks as named
 from . import installed
-from .console import aligned, document, painted, say, wrapped
+from .console import aligned, document, painted, say, title, wrapped
 from .plugins import problem_of_selection
 from .trainers import Trainer, trainers
+from .trial import attached
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,16 @@ def run(asked: Namespace) -> int:
 def look() -> Findings:
     """Look at everything; the plugins are loaded, the frameworks are not."""
     environment = os.environ.get(plugins.VARIABLE)
+    frameworks: list[Framework] = []
+    offered: dict[str, Any] = dict(pages.built_ins())
+    rows: list[plugins.Row] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # what fails is told below
-        try:
+        if _can_be_read(environment):  # otherwise no plugin is to be had, and what is wrong with it is said below
             frameworks = sorted(_frameworks(), key=lambda one: one.name)
-            offered = {name: one.make for name, one in named.every().items()}
+            offered |= {name: one.make for name, one in named.every().items()}
+            attached()
             rows = plugins.rows()  # last: with what failed when it was asked
-        except ValueError:  # the variable cannot be read, and then no plugin is to be had
-            frameworks, offered, rows = [], dict(pages.built_ins()), []
     problems = []
     if strange := problem_of_selection(environment, [one.name for one in rows]):
         problems.append(f"{strange} Correct {plugins.VARIABLE}, or unset it.")
@@ -80,6 +85,14 @@ def look() -> Findings:
         for one in installed.OPTIONAL
     ]
     return Findings(versions, optional, frameworks, keras, told, problems)
+
+
+def _can_be_read(environment: str | None) -> bool:
+    try:
+        Selection.parse(environment, plugins.VARIABLE)
+    except ValueError:
+        return False
+    return True
 
 
 def _frameworks() -> Iterator[Framework]:
@@ -121,16 +134,14 @@ def problem_of_backend(keras: installed.Keras) -> str | None:
         return None
     there = [name for name, version in keras.backends.items() if version is not None]
     instead = f", or set KERAS_BACKEND={there[0]}" if there else ""
+    would = f"Keras would use the backend {keras.chosen!r} ({keras.chosen_by})"
+    choose = f"set KERAS_BACKEND to one of {', '.join(there or keras.backends)}"
+    if keras.chosen in installed.BACKENDS_WITHOUT_TRAINING:
+        return f"{would}, with which it does not train: {choose}"
     if keras.chosen not in keras.backends:
-        known = ", ".join(there or keras.backends)
-        return (
-            f"Keras would use the backend {keras.chosen!r} ({keras.chosen_by}), with which it does not train: "
-            f"set KERAS_BACKEND to one of {known}"
-        )
-    return (
-        f"Keras would use the backend {keras.chosen!r} ({keras.chosen_by}), which is not installed: "
-        f"pip install 'trainhooks[{keras.chosen}]'{instead}"
-    )
+        near = did_you_mean(keras.chosen, keras.backends)
+        return f"{would}, and there is no such backend.{near} S{choose[1:]}"
+    return f"{would}, which is not installed: pip install 'trainhooks[{keras.chosen}]'{instead}"
 
 
 def _print(found: Findings) -> None:
@@ -170,7 +181,7 @@ def _print(found: Findings) -> None:
 def _title(text: str) -> None:
     if text != "Versions":
         say()
-    say(painted(text, "title"))
+    title(text)
 
 
 def _rows(rows: list[Any]) -> None:

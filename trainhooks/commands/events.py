@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import plugins
+from ..callbacks._by_name import left_out
 from ..errors import did_you_mean, listing
 from ..events import ALIASES, EVENTS, SCOPES, Event, Scope
-from .console import Mistake, aligned, document, painted, say, wrapped
+from .console import Mistake, aligned, document, painted, say, title, wrapped
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,8 @@ def _named(name: str, known: dict[str, Known]) -> Known:
     wanted = name if name in known else name.lower().replace("-", "_").removeprefix("on_")
     wanted = ALIASES.get(wanted, wanted)
     if wanted not in known:
-        raise Mistake(f"there is no event {name!r}.{did_you_mean(wanted, known) or f' There are {listing(known)}.'}")
+        near = did_you_mean(wanted, known) or f" There are {listing(known)}."
+        raise Mistake(f"there is no event {name!r}.{near}{left_out()}")
     return known[wanted]
 
 
@@ -140,12 +142,12 @@ def _print_all(known: list[Known]) -> None:
         say(line)
     for plugin in {one.plugin.name: one.plugin for one in known if one.plugin}.values():
         say()
-        say(painted(f"Declared by the {plugin.label}:", "title"))
+        title(f"Declared by the {plugin.label}:")
         own = [one.event for one in known if one.plugin is plugin]
         for line in aligned([(one.hook, ", ".join(one.args) or "-", one.doc) for one in own]):
             say(line)
     say()
-    say(painted("What stands inside what; each begin has its end, save after an exception or a pause:", "title"))
+    title("What stands inside what; each begin has its end, save after an exception or a pause:")
     for line in tree():
         say(line)
     say()

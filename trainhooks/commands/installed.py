@@ -43,14 +43,14 @@ def version(package: str) -> str | None:
     for name in _DISTRIBUTIONS.get(package, (package,)):
         try:
             return metadata.version(name)
-        except metadata.PackageNotFoundError:
+        except (metadata.PackageNotFoundError, ValueError):  # that of an empty name
             continue
     return "?" if _is_importable(package) else None
 
 
 def _is_importable(package: str) -> bool:
     try:
-        return find_spec(package) is not None
+        return find_spec(package.partition(".")[0]) is not None  # of a name with a dot it would import what is before
     except (ImportError, ValueError):  # it was made impossible to import
         return False
 
@@ -112,6 +112,10 @@ def _need(name: str, specifier: str) -> Need:
     except InvalidVersion:
         met = True  # one that nobody can compare
     return Need(f"{name}{specifier}", there, met)
+
+
+BACKENDS_WITHOUT_TRAINING: Final = ("numpy", "openvino")
+"""Those of Keras that can only predict."""
 
 
 @dataclass(frozen=True)

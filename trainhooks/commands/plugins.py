@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from .. import callbacks, plugins
-from ..selection import Selection
-from .console import Kind, Mistake, aligned, document, painted, say, wrapped
+from ..selection import Selection, unknown
+from .console import Kind, Mistake, aligned, document, say, title, wrapped
+from .trial import attached
 
 _KINDS: Final[dict[str, Kind]] = {"ok": "good", "failed": "bad", "off": "off", "status": "title", "name": "title"}
 _HEAD: Final = ("name", "distribution", "version", "status", "offers")
@@ -20,10 +21,16 @@ _NAMED: Final = ("callbacks", "frameworks", "events", "demos")
 
 @dataclass
 class Listed:
-    """A plugin and what it offers, by name."""
+    """A plugin and what it offers, by name; ``refused`` says why a numpy model is refused what it attaches."""
 
     row: plugins.Row
     named: dict[str, list[str]] = field(default_factory=lambda: {what: [] for what in _NAMED})
+    refused: list[str] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        """As messages call it."""
+        return f"plugin {self.row.name!r} of {self.row.distribution} {self.row.version}".rstrip()
 
     @property
     def attaches(self) -> bool:
@@ -38,6 +45,7 @@ class Listed:
             f"adapter for {', '.join(served)}" if served else "",
             "" if served or "trainhooks_adapter" not in self.row.offers else "adapter",
             "attaches itself" if self.attaches else "",
+            *(f"not to a numpy model: {_clause(one)}" for one in self.refused),
             _counted("event", events),
             f"demo of {', '.join(demos)}" if demos else "",
         ]
@@ -54,6 +62,7 @@ class Listed:
             "hooks": list(row.offers),
             **self.named,
             "attaches": self.attaches,
+            "refused": self.refused,
             "errors": list(row.errors),
         }
 
@@ -75,7 +84,7 @@ def run(asked: Namespace) -> int:
             say()
             say(f"{plugins.VARIABLE}={environment} is set.")
         if problem:
-            say("\n".join(painted(line, "bad") for line in wrapped(problem)))
+            title(problem, "bad")
     return 1 if problem or any(one.row.status == "failed" for one in listed) else 0
 
 
@@ -100,16 +109,21 @@ def every(selection: str | None = None) -> list[Listed]:
             offer(plugin, "events", [one.name for one in events])
         if selection is None:
             callbacks.names()  # reports a name that is taken
+        refused = attached(selection)
         rows = plugins.rows(selection)
-    return [Listed(row, named[row.name]) if row.name in named and row.offers else Listed(row) for row in rows]
+    listed = [Listed(row, named[row.name]) if row.name in named and row.offers else Listed(row) for row in rows]
+    for one in listed:
+        one.refused += refused.get(one.label, [])
+    return listed
 
 
 def problem_of_selection(environment: str | None, known: Iterable[str]) -> str | None:
     """What is wrong with ``TRAINHOOKS_PLUGINS``, as a sentence; None for nothing."""
     try:
-        strange = Selection.parse(environment, plugins.VARIABLE).unknown(known)
+        chosen = Selection.parse(environment, plugins.VARIABLE)
     except ValueError as error:
         return f"{error}."
+    strange = unknown(chosen.wanted | chosen.but, known)
     return None if strange is None else f"{plugins.VARIABLE}={environment!r}: {strange}"
 
 
@@ -123,11 +137,15 @@ def _print(listed: list[Listed]) -> None:
     for one in listed:
         if one.row.errors:
             say()
-            say(painted(f"plugin {one.row.name!r} of {one.row.distribution} {one.row.version}".rstrip(), "bad"))
+            title(one.label, "bad")
         for error in one.row.errors:
             for line in error.splitlines() or [""]:
                 for part in wrapped(line, first="  "):
                     say(part)
+
+
+def _clause(sentence: str) -> str:
+    return sentence.rstrip(".")
 
 
 def _counted(what: str, names: list[str]) -> str:

@@ -11,13 +11,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import warnings
 from argparse import Namespace
 from importlib import import_module
 
-from .console import Mistake, complain
+from .console import Mistake, complain, reserved
 
 
 def run(name: str, asked: Namespace) -> int:
@@ -27,7 +28,8 @@ def run(name: str, asked: Namespace) -> int:
         if name != "demo":  # which trains: what a framework warns of there is shown as Python shows it
             warnings.showwarning = lambda told, *_, **__: complain("trainhooks", str(told).removeprefix("trainhooks "))
         try:
-            code = int(import_module(f"{__package__}.{name}").run(asked))
+            with reserved() if asked.json else contextlib.nullcontext():
+                code = int(import_module(f"{__package__}.{name}").run(asked))
             if sys.stdout is not None:
                 sys.stdout.flush()  # what cannot be written is to be told of here, not when Python shuts down
         except Mistake as error:
