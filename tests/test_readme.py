@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 import trainhooks
+from trainhooks.testing.adapter_rules import ADAPTER_RULES
+from trainhooks.testing.callback_rules import CALLBACK_RULES
 
 README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text(encoding="utf-8")
@@ -112,6 +114,11 @@ def _asked(script: str) -> dict[str, list[bool]]:
         rows = [line.split() for line in done.stdout.splitlines()]
         _answers[script] = {name: [one == "True" for one in answers] for name, *answers in rows}
     return _answers[script]
+
+
+def test_it_says_how_many_rules_there_are() -> None:
+    told = [int(number) for number in re.findall(r"(\d+) rules", TEXT)]
+    assert told == [len(CALLBACK_RULES), len(CALLBACK_RULES), len(ADAPTER_RULES)]
 
 
 def test_the_version_is_the_packages() -> None:
