@@ -181,7 +181,7 @@ def test_a_scope_out_of_place_is_refused_and_nothing_is_fired() -> None:
         driver.close("train")
     driver.teardown()
     assert (str(opened.value), str(closed.value)) == (
-        "'epoch' cannot begin inside 'run': its place is in ('train',)",
+        "'epoch' cannot begin inside 'run': its place is in 'train'.",
         "'train' cannot end: open is 'run'",
     )
     assert trace.outline() == "setup teardown"
@@ -241,3 +241,75 @@ def test_after_an_exception_there_is_no_reason_to_stop() -> None:
         for _ in run.epochs(3):
             pass
     assert (run.outcome, run.stop_reason) == ("failed", None)
+
+
+# What an adapter's author gets wrong, and what it is given
+
+_WELL_PLACED = "a batch has its place in 'pass', 'test', 'predict', and open is "
+_SCOPES = "There are 'train', 'epoch', 'test', 'predict', 'pass'."
+
+
+@pytest.mark.parametrize(
+    "opened, act, said",
+    [
+        ("", lambda one: one.open("trane"), f"open('trane'): there is no such scope. Did you mean 'train'? {_SCOPES}"),
+        ("", lambda one: one.open("run"), f"open('run'): there is no such scope. {_SCOPES}"),
+        (
+            "train",
+            lambda one: one.open("test"),
+            "'test' cannot begin inside 'train': its place is in 'run', 'epoch', 'pass'. A validation comes before its "
+            "epoch is closed; an evaluation alone has a driver of its own.",
+        ),
+        ("train epoch", lambda one: one.batch_begin(0), f"{_WELL_PLACED}'epoch'. Open 'pass' first."),
+        ("train", lambda one: one.batch_end(), f"{_WELL_PLACED}'train'."),
+        ("train", lambda one: one.log({"loss": 1.0}), "log(['loss']): 'train' is open, which has no metrics"),
+    ],
+)
+def test_a_verb_out_of_its_place_says_what_the_place_is(opened: str, act: Any, said: str) -> None:
+    driver: Any = Driver()
+    driver.setup()
+    for kind in opened.split():
+        driver.open(kind)
+    with pytest.raises(GrammarError) as caught:
+        act(driver)
+    assert str(caught.value) == said
+
+
+def test_a_carried_run_closes_what_is_open_at_a_good_end_and_tells_of_an_exception() -> None:
+    good, bad = Trace(), Trace()
+    with Driver(callbacks=[good]).carried() as driver:
+        driver.open("train", epochs=1, steps=1)
+        driver.open("epoch")
+        driver.open("pass")
+        driver.batch_begin(0)
+        driver.log({"loss": 2.0}, n=3)
+    run = driver.run
+    failing = Driver(callbacks=[RaiseAt("train_begin", error=ZeroDivisionError()), bad])
+    with pytest.raises(ZeroDivisionError), failing.carried():
+        failing.open("train")
+    assert good.outline() == "setup train[ epoch0[ batch0[] ] ] teardown"
+    assert (run.outcome, run.history[0].logs, run.steps_per_epoch) == ("completed", {"loss": 2.0}, 1)
+    assert (bad.outline(), failing.run.outcome) == ("setup exception(ZeroDivisionError) teardown", "failed")
+
+
+def test_log_gives_running_means_and_the_batchs_own_values() -> None:
+    seen: list[Any] = []
+    look = Do("train_batch_end", lambda run: seen.append((run.logs["loss"], run.batch_logs["loss"])), nth=None)
+    with Driver(MLP((1, 1)), callbacks=[look]).carried() as driver:
+        driver.open("train")
+        driver.open("epoch")
+        driver.open("pass")
+        for batch, loss in enumerate((1.0, 4.0)):
+            driver.batch_begin(batch)
+            driver.log({"loss": loss}, n=batch + 1)
+            driver.batch_end()
+    assert seen == [(1.0, 1.0), (3.0, 4.0)]
+
+
+def test_a_stop_of_the_trainers_own_is_told_when_it_is_attended_to() -> None:
+    trace = Trace()
+    with Driver(callbacks=[trace]).carried() as driver:
+        driver.open("train", epochs=2)
+        driver.run.stop("the trainer stopped", source="mine")
+        driver.attend()
+    assert trace.outline() == "setup train[ stop ] teardown"

@@ -326,3 +326,22 @@ def weights_mismatch(
         parts.append(f"another shape: {'; '.join(shapes)}")
     hint = did_you_mean(unexpected[0], missing) if unexpected and missing else ""
     return WeightsError(f"{who}: the weights do not fit ({'; '.join(parts)}). Nothing was written.{hint}")
+
+
+def no_scope(kind: object, known: Sequence[str]) -> GrammarError:
+    return GrammarError(
+        f"open({kind!r}): there is no such scope.{did_you_mean(kind, known)} There are {listing(known)}."
+    )
+
+
+def misplaced_scope(kind: str, top: str, places: Sequence[str]) -> GrammarError:
+    hint = " A validation comes before its epoch is closed; an evaluation alone has a driver of its own."
+    return GrammarError(
+        f"{kind!r} cannot begin inside {top!r}: its place is in {listing(places)}."
+        f"{hint if kind in ('test', 'predict') and top == 'train' else ''}"
+    )
+
+
+def misplaced_batch(top: str, places: Sequence[str]) -> GrammarError:
+    hint = " Open 'pass' first." if top == "epoch" else ""
+    return GrammarError(f"a batch has its place in {listing(places)}, and open is {top!r}.{hint}")

@@ -121,8 +121,10 @@ class Scopes:
         if index is None:
             self.boundary()
         top = self.stack[-1].kind if self.stack else "nothing"
+        if kind not in PARENTS or kind == "run":
+            raise errors.no_scope(kind, [one for one in PARENTS if one != "run"])
         if top not in PARENTS[kind]:
-            raise errors.GrammarError(f"{kind!r} cannot begin inside {top!r}: its place is in {PARENTS[kind]}")
+            raise errors.misplaced_scope(kind, top, PARENTS[kind])
         progress = self.progress
         before = (self.logs, progress.phase, progress.batch)
         if kind == "epoch":
@@ -263,6 +265,8 @@ class Scopes:
         if self.progress.pause is not None:
             self.boundary()
         frame = self.stack[-1]
+        if frame.kind not in BATCH_EVENTS:
+            raise errors.misplaced_batch(frame.kind, list(BATCH_EVENTS))
         frame.batch = self.progress.batch = batch
         frame.in_batch = True
         self.signals.fire(BATCH_EVENTS[frame.kind][0], batch, frame.logs)
@@ -273,10 +277,12 @@ class Scopes:
         Args:
             counted: whether it is a finished step, or was left before anything was done in it.
             steps: how many batches it stands for.
-            logs: the running means, where the trainer gives new ones.
+            logs: in place of those of the batch's events; the epoch's end has those that ``open`` was given.
             outputs: of a prediction.
         """
         frame = self.stack[-1]
+        if frame.kind not in BATCH_EVENTS:
+            raise errors.misplaced_batch(frame.kind, list(BATCH_EVENTS))
         frame.in_batch = False
         if logs is not None:
             frame.logs = self.logs = logs
