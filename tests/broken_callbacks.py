@@ -8,11 +8,12 @@ import os
 import random
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from trainhooks import Callback, Run
+from trainhooks import Callback, Run, every
 from trainhooks.dispatch import Listener
 from trainhooks.events import EVENTS, Event
 from trainhooks.testing.callback_rules import CALLBACK_RULES
@@ -34,10 +35,12 @@ class Halve(Callback):
         self.best = math.inf
         self.misses: list[int] = []
         self.weights = np.zeros(2)
+        self.size = 0
 
     def on_train_begin(self) -> None:
         if self.diary is not None:
-            self.file = open(self.diary, "a")  # noqa: SIM115  # it is closed in teardown
+            self.file = open(self.diary, "ab")  # noqa: SIM115  # it is closed in teardown
+            self.file.truncate(min(self.size, self.file.tell()))
 
     def on_epoch_end(self, run: Run, epoch: int, logs: dict[str, Any]) -> None:
         value = logs.get(self.monitor)
@@ -51,7 +54,9 @@ class Halve(Callback):
         self.weights = np.full(2, value)
         logs["best"] = self.best
         if self.file is not None:
-            self.file.write(f"{epoch}\n")
+            self.file.write(f"{epoch}\n".encode())
+            self.file.flush()
+            self.size = self.file.tell()
 
     def on_teardown(self) -> None:
         if self.file is not None:
@@ -59,10 +64,12 @@ class Halve(Callback):
         self.file = None
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "misses": list(self.misses), "weights": self.weights.copy()}
+        kept = {"best": self.best, "misses": list(self.misses), "size": self.size}
+        return {**kept, "weights": self.weights.copy()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.best, self.misses, self.weights = state["best"], list(state["misses"]), state["weights"].copy()
+        self.best, self.misses, self.size = state["best"], list(state["misses"]), state["size"]
+        self.weights = state["weights"].copy()
 
 
 # What they are made of
@@ -178,6 +185,18 @@ class Reads(Callback):
 class SaysNoNeeds(Callback):
     def on_train_begin(self, run: Run) -> None:
         self.first = run.lr
+
+
+class NeverDue(Callback):
+    @every(steps=10)
+    def on_train_batch_end(self) -> None:
+        self.misspelt.append(1)  # type: ignore[attr-defined]
+
+
+class StopsAsInKeras(Callback):
+    def on_epoch_end(self, logs: dict[str, Any]) -> None:
+        if logs.get("loss", 0) > 10:
+            self.model.stop_training = True
 
 
 class WritesEverywhere(Callback):
@@ -327,6 +346,15 @@ class LoadsSettings(Counts):
         self.patience = state["patience"]
 
 
+class KeepsASetting(Counts):
+    def __init__(self, patience: int = 3) -> None:
+        self.patience = patience
+        super().__init__()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "patience": self.patience}
+
+
 class SetsANumpyNumber(Callback):
     def settings_dict(self) -> dict[str, Any]:
         return {"share": np.float32(0.5)}
@@ -461,6 +489,34 @@ class WantsItsState(Counts):
             self.begun = self.first
 
 
+# Files
+
+
+class WritesAtOnce(Callback):
+    def __init__(self) -> None:
+        Path("begun.txt").write_text("")
+
+
+class Appends(Callback):
+    ranks = "main"
+    mode = "a"
+
+    def on_epoch_end(self, epoch: int) -> None:
+        with open("log.txt", self.mode) as file:
+            file.write(f"{epoch}\n")
+
+
+class EmptiesAtSetup(Callback):
+    ranks = "main"
+
+    def on_setup(self, run: Run) -> None:
+        if not run.resumed:
+            Path("summary.txt").write_text("")
+
+    def on_train_end(self) -> None:
+        Path("summary.txt").write_text("done")
+
+
 # Ends
 
 
@@ -562,23 +618,25 @@ class Broken(NamedTuple):
 
 
 _EVERY = frozenset(rule.name for rule in CALLBACK_RULES)
-_BEFORE_A_RUN = frozenset({"made-anew", "needs", "plain-settings"})
+_BEFORE_A_RUN = frozenset({"made-anew", "constructor", "stops", "plain-settings"})
 _SECOND_RUNS = frozenset({"resume-pause", "resume-new", "decision", "fault", "pause", "exception", "interrupt"})
 _SECOND_RUNS |= {"no-validation", "no-epoch", "nan", "infinity", "left-epoch"}
 
 BROKEN: dict[str, Broken] = {
     "made-anew": Broken(lambda: ONE),
-    "registers": Broken(Misspelt, _EVERY - _BEFORE_A_RUN),
+    "registers": Broken(Misspelt, _EVERY - _BEFORE_A_RUN - {"attaches"}),
     "attaches": Broken(Embeds, _EVERY - _BEFORE_A_RUN - {"registers"}),
     "refused-twice": Broken(BeginsAtOnce),
     "runs": Broken(Hides),
     "grammar": Broken(Fires),
     "plain-logs": Broken(LogsABoolean),
     "reads": Broken(Reads),
-    "needs": Broken(SaysNoNeeds),
     "main-rank": Broken(WritesEverywhere),
     "keeps-nothing": Broken(KeepsTheRun),
     "draws-nothing": Broken(Draws),
+    "needs": Broken(SaysNoNeeds),
+    "fires": Broken(NeverDue),
+    "stops": Broken(StopsAsInKeras, frozenset({"needs"})),
     "no-validation": Broken(WantsValidation),
     "no-epoch": Broken(DividesByEpochs),
     "nan": Broken(ComparesDecimals),
@@ -590,7 +648,8 @@ BROKEN: dict[str, Broken] = {
     "state-replaces": Broken(Adds),
     "state-is-a-copy": Broken(GivesItsOwnList),
     "state-is-copied": Broken(TakesTheList),
-    "settings-stay": Broken(LoadsSettings),
+    "settings-stay": Broken(LoadsSettings, frozenset({"no-settings"})),
+    "no-settings": Broken(KeepsASetting),
     "plain-settings": Broken(SetsANumpyNumber),
     "reset": Broken(ResetsHalf),
     "second-run": Broken(CountsItsRuns, _SECOND_RUNS),
@@ -603,6 +662,9 @@ BROKEN: dict[str, Broken] = {
     "resume-validation": Broken(ForgetsTheValidation),
     "resume-pause": Broken(StaysStopped),
     "resume-new": Broken(WantsItsState),
+    "constructor": Broken(WritesAtOnce),
+    "resume-files": Broken(Appends),
+    "evaluation-files": Broken(EmptiesAtSetup),
     "let-go": Broken(HasAModel),
     "nothing-open": Broken(LeavesOpen),
     "no-temporaries": Broken(LeavesATemporary),

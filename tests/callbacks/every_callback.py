@@ -39,7 +39,7 @@ MADE: dict[str, Callable[[], Callback]] = {
     "ProgbarLogger": lambda: callbacks.ProgbarLogger(),
     "ReduceLROnPlateau": lambda: callbacks.ReduceLROnPlateau(patience=1, factor=0.5),
     "RemoteMonitor": lambda: callbacks.RemoteMonitor("http://127.0.0.1:1"),  # where nobody answers
-    "StopFile": lambda: callbacks.StopFile("STOP"),
+    "StopFile": lambda: callbacks.StopFile("STOP", seconds=0),
     "SwapEMAWeights": lambda: callbacks.SwapEMAWeights(swap_on_epoch=True),
     "TensorBoard": lambda: callbacks.TensorBoard("logs", histogram_freq=1, update_freq=1),
     "TerminateOnNaN": lambda: callbacks.TerminateOnNaN(),
@@ -54,8 +54,13 @@ NEEDS: dict[str, tuple[str, ...]] = {"TensorBoard": ("tensorboardX",)}
 BESIDE: dict[str, list[Callable[[], Callback]]] = {"SwapEMAWeights": [lambda: callbacks.EMA(0.5)]}
 """What it needs in its run."""
 
-KEPT: dict[str, set[str]] = {"ModelCheckpoint": {"best", "last_path"}, "TensorBoard": {"run_id"}}
-"""What a new run does not forget, since the file is still there, or has in its state a name of its own."""
+KEPT: dict[str, set[str]] = {
+    "LearningRateScheduler": {"unit"},
+    "ModelCheckpoint": {"best", "last_path"},
+    "TensorBoard": {"run_id"},
+}
+"""What a new run does not forget, since the file is still there; has in its state a name of its own; or is a setting,
+to tell of one that was changed."""
 
 _ALL = ("loss", "accuracy")
 
@@ -69,12 +74,14 @@ READS: dict[str, tuple[str, ...]] = {
 
 WITHOUT: dict[str, dict[str, str]] = {
     "RemoteMonitor": {"runs": "nobody answers at that address, and it says so as the exception that it got"},
+    "TensorBoard": {"resume-files": "each event has the time in it, and a resumed run begins a file of its own"},
 }
 """The rules that do not hold for it, and why."""
 
 SAME_EVERYWHERE = dict.fromkeys(
     (
         *("made-anew", "registers", "needs", "plain-logs", "reads", "main-rank", "draws-nothing"),
+        *("constructor", "stops", "no-settings", "evaluation-files"),
         *("no-validation", "no-epoch", "nan", "infinity", "left-epoch"),
         *("state-replaces", "state-is-a-copy", "state-is-copied", "settings-stay", "plain-settings", "teardown-twice"),
         *("attaches", "two-objects", "resume-new"),

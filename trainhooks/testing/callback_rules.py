@@ -7,7 +7,10 @@ import gc
 import warnings
 from typing import Final
 
+from .callback_rules_alone import ALONE
 from .callback_rules_ends import ENDS
+from .callback_rules_files import FILES
+from .callback_rules_needs import NEEDS
 from .callback_rules_odd import ODD
 from .callback_rules_resume import RESUME
 from .callback_rules_runs import RUNS, refusal
@@ -33,8 +36,13 @@ def _undisturbed(rule: Rule[Trial]) -> Rule[Trial]:
     return dataclasses.replace(rule, check=check)
 
 
-CALLBACK_RULES: Final[tuple[Rule[Trial], ...]] = tuple(map(_undisturbed, (*RUNS, *ODD, *STATE, *RESUME, *ENDS)))
+CALLBACK_RULES: Final[tuple[Rule[Trial], ...]] = tuple(
+    map(_undisturbed, (*RUNS, *NEEDS, *ODD, *STATE, *ALONE, *RESUME, *FILES, *ENDS))
+)
 """All that are tried of a callback which its trainer can serve."""
+
+GATES: Final = ("made-anew", "registers", "attaches", "runs")
+"""Without these every other rule would only say once more what is wrong."""
 
 REFUSED: Final[tuple[Rule[Trial], ...]] = (
     Rule("refused", "docs/write-a-callback.md#needs", "It is refused when it is attached, by that sentence.", refusal),

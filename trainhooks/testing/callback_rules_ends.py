@@ -9,12 +9,12 @@ from ..callback import Callback
 from ..events import EVENTS
 from ..progress import StopKind
 from .callback_rules_left import held, left, more, usually_left
+from .callback_rules_odd import hint
 from .callback_rules_trial import Trial, difference
 from .doubles import Do, RaiseAt, StopAt
 from .rules import Rule
 
 _ENDS: Final = "docs/write-a-callback.md#how-it-ends"
-_ERRORS: Final = "docs/write-a-callback.md#errors"
 
 _OF_A_TRAINING: Final = [name for name in EVENTS if "predict" not in name and name != "optimizer_step"]
 _OF_A_PREDICTION: Final = [name for name in EVENTS if "predict" in name]
@@ -67,7 +67,7 @@ def _ended(trial: Trial, made: Callback, way: str, event: str) -> tuple[str | No
         raised = error
     wrong = None
     if raised is not None and not any(raised is one for one in expected):
-        wrong = f"{type(raised).__name__}: {raised} came out of the run"
+        wrong = f"{type(raised).__name__}: {raised} came out of the run{hint(raised)}"
     elif raised is None and meddler.fired and expected:
         wrong = f"{type(expected[-1]).__name__}: {expected[-1]} did not come out of the run"
     if raised is not None:
@@ -177,7 +177,7 @@ ENDS: Final = [
     ),
     Rule(
         "passes-on",
-        _ERRORS,
+        _ENDS,
         "An exception of another's comes out of the run as it was raised, and its hooks raise none beside it.",
         _passes_on,
     ),

@@ -54,6 +54,11 @@ def left(trial: Trial, made: Callback, before: Iterable[str]) -> dict[str, list[
     }
 
 
+def lasting(found: Iterable[str]) -> list[str]:
+    """Of what is held more than before, all but the environment: a package that was loaded may have set that."""
+    return [one for one in found if not one.startswith(_ENVIRONMENT)]
+
+
 def usually_left(trial: Trial) -> dict[str, list[str]]:
     """What a run of a new one leaves behind that ends well."""
 
@@ -64,8 +69,7 @@ def usually_left(trial: Trial) -> dict[str, list[str]]:
 
     def find_again() -> dict[str, list[str]]:
         found = find()
-        once = all(one.startswith(_ENVIRONMENT) for one in found["nothing-open"])
-        return find() if found["nothing-open"] and once else found  # a package that was loaded may have set it
+        return find() if found["nothing-open"] and not lasting(found["nothing-open"]) else found
 
     return trial.once("left", find_again)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from .callback_rules_left import held, left, more, usually_left
 from .callback_rules_trial import HISTORY, Trial, difference, kind_of
 from .rules import Rule
 
-_PAGE: Final = "docs/write-a-callback.md#errors"
+_PAGE: Final = "docs/write-a-callback.md#how-it-ends"
 
 
 def _survives(history: Sequence[Epoch], what: str) -> Any:
@@ -25,7 +26,7 @@ def _survives(history: Sequence[Epoch], what: str) -> Any:
             trial.train(made, history=history)
         except Exception as error:
             if not (isinstance(error, (TrainhooksError, ValueError)) and trial.who in str(error)):
-                return f"{what}: it raised {type(error).__name__}: {error}"
+                return f"{what}: it raised {type(error).__name__}: {error}{hint(error)}"
             error.__traceback__ = None
         said = [text for text in trial.raised_in_hooks() if kind_of(text) not in (*kinds, "ValueError", *_errors())]
         if said:
@@ -39,6 +40,15 @@ def _survives(history: Sequence[Epoch], what: str) -> Any:
     return check
 
 
+def hint(error: BaseException) -> str:
+    """What to write in place of ``logs["val_loss"]``."""
+    missing = [name for name in HISTORY[0] if re.search(rf"^'{name}'$|no metric '{name}'", str(error))]
+    if not isinstance(error, KeyError) or not missing:
+        return ""
+    then = "did not validate" if missing[0].startswith("val_") else "has none"
+    return f" (use logs.get({missing[0]!r}): None where it {then})"
+
+
 def _errors(kind: type[TrainhooksError] = TrainhooksError) -> list[str]:
     """The names of the errors that tell their user what to do."""
     return [kind.__name__, *(name for one in kind.__subclasses__() for name in _errors(one))]
@@ -48,7 +58,7 @@ def _without(prefix: str) -> list[Mapping[str, float]]:
     return [{name: value for name, value in one.items() if not name.startswith(prefix)} for one in HISTORY]
 
 
-def _broken(value: float) -> list[Mapping[str, float]]:
+def with_broken(value: float) -> list[Mapping[str, float]]:
     return [HISTORY[0], dict.fromkeys(HISTORY[1], value), *HISTORY[2:]]
 
 
@@ -70,13 +80,13 @@ ODD: Final = [
         "nan",
         _PAGE,
         "It goes along with metrics that are NaN, or says so.",
-        _survives(_broken(math.nan), "with metrics that are NaN"),
+        _survives(with_broken(math.nan), "with metrics that are NaN"),
     ),
     Rule(
         "infinity",
         _PAGE,
         "It goes along with metrics that are infinite, or says so.",
-        _survives(_broken(math.inf), "with metrics that are infinite"),
+        _survives(with_broken(math.inf), "with metrics that are infinite"),
     ),
     Rule(
         "left-epoch",

@@ -16,12 +16,11 @@ from ..callback import Callback
 from ..errors import CapabilityError, GrammarError, RegistrationError, listing
 from ..events import EVENTS
 from ..logs import Mean
-from ..loop import LoopRun
 from ..run import Run
 from ..world import World
 from .bench import Bench
 from .callback_rules_left import held, left, more, usually_left
-from .callback_rules_trial import HISTORY, Trial, at_the_end_of, kind_of
+from .callback_rules_trial import HISTORY, Trial, at_the_end_of
 from .doubles import Do
 from .rules import Rule
 from .trace import Trace
@@ -65,10 +64,14 @@ def _registers(trial: Trial) -> str | None:
 
 
 def _is_not_refused(trial: Trial) -> str | None:
+    begun = Do("setup", lambda run: None)
     try:
-        trial.train(trial.make())
+        trial.train(None, begun, *trial.around(trial.make()))
     except CapabilityError as error:
-        return f"it was refused: {error}\nWhere that is right, say so: check_callback(..., refused={str(error)!r})"
+        if not begun.fired:
+            return f"it was refused: {error}\nWhere that is right, say so: check_callback(..., refused={str(error)!r})"
+    except Exception:  # what it does in a run has its own rule
+        pass
     return None
 
 
@@ -183,23 +186,10 @@ def _reads_what_it_asked_for(trial: Trial) -> str | None:
     if not wrong:
         return None
     event, names = wrong[0]
-    return f"in {event} it read {listing(names)} from the device; it may read {listing(trial.reads)}"
-
-
-def _names_its_needs(trial: Trial) -> str | None:
-    made = trial.make()
-    try:
-        LoopRun(None, [made], plugins="none")
-    except RegistrationError:  # as it should be: before anything has begun
-        return None
-    try:
-        trial.loop(None, [made])
-    except CapabilityError as error:
-        return f"with no model to ask, it was attached, and then: {error}"
-    except Exception as error:
-        return None if trial.who in str(error) else f"with no model to ask, it raised {type(error).__name__}: {error}"
-    said = [one for one in trial.raised_in_hooks() if kind_of(one) == "CapabilityError"]
-    return f"with no model to ask, it was attached, and then: {said[0]}" if said else None
+    return (
+        f"in {event} it read {listing(names)} from the device; it may read {listing(trial.reads)}. Where it must: "
+        f"check_callback(..., reads={sorted({*names, *trial.reads})!r}), and read seldom: @trainhooks.every(steps=50)"
+    )
 
 
 class _Second(World):
@@ -279,7 +269,6 @@ RUNS: Final = [
         "In the events of batches it reads no value of the logs but those that it is said to read.",
         _reads_what_it_asked_for,
     ),
-    Rule("needs", f"{_PAGE}needs", "What it uses of the trainer stands in its requires.", _names_its_needs),
     Rule("main-rank", f"{_PAGE}needs", "Files are written on the main rank alone.", _writes_on_main_alone),
     Rule("keeps-nothing", f"{_PAGE}run", "It keeps neither a run nor its model.", _keeps_nothing),
     Rule(

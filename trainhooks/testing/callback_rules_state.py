@@ -5,18 +5,17 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
 
 from ..callback import Callback
-from ..run import Run
+from ..errors import listing
 from .callback_rules_trial import Trial, as_read, at_the_end_of, difference, plain, through_files
 from .rules import Rule
 
 _STATE: Final = "docs/write-a-callback.md#state"
-_RESET: Final = "docs/write-a-callback.md#state"
 
 _MOMENTS: Final = ("epoch_end", "train_batch_end", "test_batch_end")
 """The events at whose end a run's state can be taken."""
@@ -31,13 +30,16 @@ def _in_a_run(trial: Trial, made: Callback, look: Any) -> None:
     trial.train(made, *(at_the_end_of(event, at(event)) for event in _MOMENTS))
 
 
-def _everywhere(trial: Trial) -> Iterator[tuple[str, dict[str, Any]]]:
+def _everywhere(trial: Trial) -> list[tuple[str, dict[str, Any]]]:
     """Its state when it is new, at each place of a run, and after it; copies, as they were then."""
-    made, taken = trial.make(), []
-    yield "when it is new", made.state_dict()
-    _in_a_run(trial, made, lambda place, state: taken.append((place, _copy(state))))
-    yield from taken
-    yield "after a run", made.state_dict()
+
+    def find() -> list[tuple[str, dict[str, Any]]]:
+        made = trial.make()
+        taken = [("when it is new", _copy(made.state_dict()))]
+        _in_a_run(trial, made, lambda place, state: taken.append((place, _copy(state))))
+        return [*taken, ("after a run", _copy(made.state_dict()))]
+
+    return trial.once("everywhere", find)
 
 
 def _copy(state: Any) -> Any:
@@ -76,13 +78,12 @@ def _no_plain(value: Any, where: str) -> str | None:
 
 
 def _comes_back(trial: Trial) -> str | None:
-    made = trial.make()
-    trial.train(made)
-    return _loaded(trial, "after a run", made.state_dict(), through_files)
+    place, state = _everywhere(trial)[-1]
+    return _loaded(trial, place, state, through_files)
 
 
 def _comes_back_in_the_midst(trial: Trial) -> str | None:
-    places = list(_everywhere(trial))[:-1]  # what comes after a run has its own rule
+    places = _everywhere(trial)[:-1]  # what comes after a run has its own rule
     return next((found for place, state in places if (found := _loaded(trial, place, state, as_read))), None)
 
 
@@ -95,8 +96,7 @@ def _loaded(trial: Trial, place: str, state: dict[str, Any], read: Callable[[Any
 
 
 def _replaces(trial: Trial) -> str | None:
-    first, used, taken = trial.make(), trial.make(), []
-    _in_a_run(trial, first, lambda place, state: taken.append((place, _copy(state))))
+    used, taken = trial.make(), _everywhere(trial)[1:-1]
     trial.train(used)
     for place, state in taken[:: max(1, len(taken) // 4)]:
         new = trial.make()
@@ -112,10 +112,19 @@ def _is_a_copy(trial: Trial) -> str | None:
     made, taken = trial.make(), []
     _in_a_run(trial, made, lambda place, state: taken.append((place, state, _copy(plain(state)))))
     for place, state, then in taken:
-        found = difference(then, plain(state), "state_dict()")
-        if found is not None:
-            return f"a state that was taken {place}, and kept: after the run {found}"
+        changed = _changed(then, plain(state))
+        if changed is not None:
+            return f"a state that was taken {place} changed as training went on: copy {changed} in state_dict()"
     return None
+
+
+def _changed(before: dict[str, Any], after: dict[str, Any]) -> str | None:
+    """The keys whose values are other ones now."""
+    names = {
+        *(name for name in before if difference(before[name], after.get(name)) is not None),
+        *(after.keys() - before),
+    }
+    return listing(sorted(names, key=str)) if names else None
 
 
 def _keeps_no_reference(trial: Trial) -> str | None:
@@ -124,9 +133,9 @@ def _keeps_no_reference(trial: Trial) -> str | None:
         new.load_state_dict(given)
         before = _copy(plain(new.state_dict()))
         _scramble(given)
-        found = difference(before, plain(new.state_dict()), "state_dict()")
-        if found is not None:
-            return f"what it had been given was changed after load_state_dict: {found}"
+        changed = _changed(before, plain(new.state_dict()))
+        if changed is not None:
+            return f"changing what was loaded changed the callback's {changed}: copy it in load_state_dict()"
     return None
 
 
@@ -154,6 +163,17 @@ def _settings_stay(trial: Trial) -> str | None:
     other.load_state_dict(_copy(used.state_dict()))
     found = difference(plain(before), plain(other.settings_dict()), "settings_dict()")
     return found and f"made with other settings, then given a state: {found}"
+
+
+def _keeps_no_settings(trial: Trial) -> str | None:
+    states = [plain(state) for _, state in _everywhere(trial)]
+    for name, value in trial.make().settings_dict().items():
+        if name not in trial.keeps and all(name in state and state[name] == value for state in states):
+            return (
+                f"state_dict() holds {name!r}, which is the constructor's {name}={value!r}: leave it out. Where it is "
+                f"there on purpose: check_callback(..., keeps=[{name!r}])"
+            )
+    return None
 
 
 def _another(value: Any) -> Any:
@@ -212,41 +232,6 @@ def _is_alone(trial: Trial) -> str | None:
     return found and f"in a run of one, after a run of another one: {found}"
 
 
-def _run_evaluation(trial: Trial, made: Callback) -> Run | None:
-    with trial.folder():
-        return trial.bench.evaluate({"loss": 0.25, "accuracy": 0.75}, trial.around(made))
-
-
-def _run_prediction(trial: Trial, made: Callback) -> Run | None:
-    with trial.folder():
-        return trial.bench.predict(trial.around(made))
-
-
-def _changed_by(trial: Trial, what: str, go: Any) -> str | None:
-    made = trial.make()
-    run = trial.train(made)
-    can, on_it = run.can("weights"), len(trial.bench.left_on())
-    before = {"state_dict()": plain(made.state_dict()), "weights": plain(run.get_weights()) if can else None}
-    if go(trial, made) is None:
-        return None  # the trainer has none
-    after = {"state_dict()": plain(made.state_dict()), "weights": plain(run.get_weights()) if can else None}
-    found = difference(before, after)
-    if found is None and made.run is not None:
-        found = "its run is still there"
-    if found is None and len(trial.bench.left_on()) > on_it:
-        found = f"there is {trial.bench.left_on()[-1]!r} on the model"
-    return found and f"after {what} of its own: {found}"
-
-
-def _run_after(trial: Trial) -> str | None:
-    made = trial.make()
-    trial.train(None)
-    _run_evaluation(trial, made)
-    _run_prediction(trial, made)
-    found = difference(trial.story_of_a_new_one(), trial.story(made))
-    return found and f"in a run after an evaluation and a prediction: {found}"
-
-
 STATE: Final = [
     Rule(
         "plain-state",
@@ -270,21 +255,9 @@ STATE: Final = [
         _keeps_no_reference,
     ),
     Rule("settings-stay", _STATE, "Settings are the constructor's: no state changes them.", _settings_stay),
+    Rule("no-settings", _STATE, "What the constructor is given is no state.", _keeps_no_settings),
     Rule("plain-settings", _STATE, "settings_dict() holds plain values.", _settings_are_plain),
-    Rule("reset", _RESET, "reset() makes it as new.", _is_as_new),
-    Rule("second-run", _RESET, "A second run of one object is as its first.", _second_run),
-    Rule("two-objects", _RESET, "Two objects share nothing.", _is_alone),
-    Rule(
-        "evaluation",
-        _RESET,
-        "An evaluation alone changes neither its state nor the model.",
-        lambda trial: _changed_by(trial, "an evaluation", _run_evaluation),
-    ),
-    Rule(
-        "prediction",
-        _RESET,
-        "A prediction alone changes neither its state nor the model.",
-        lambda trial: _changed_by(trial, "a prediction", _run_prediction),
-    ),
-    Rule("run-after", _RESET, "A run after an evaluation and a prediction is as one without them.", _run_after),
+    Rule("reset", _STATE, "reset() makes it as new.", _is_as_new),
+    Rule("second-run", _STATE, "A second run of one object is as its first.", _second_run),
+    Rule("two-objects", _STATE, "Two objects share nothing.", _is_alone),
 ]

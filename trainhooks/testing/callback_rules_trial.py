@@ -30,10 +30,14 @@ T = TypeVar("T")
 HISTORY: Final[Sequence[Mapping[str, float]]] = [
     {"loss": 0.9, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5},
     {"loss": 0.6, "accuracy": 0.7, "val_loss": 0.6, "val_accuracy": 0.7},
-    {"loss": 0.5, "accuracy": 0.8, "val_loss": 0.8, "val_accuracy": 0.6},
+    {"loss": 80.0, "accuracy": 0.3, "val_loss": 0.8, "val_accuracy": 0.6},
     {"loss": 0.4, "accuracy": 0.9, "val_loss": 0.9, "val_accuracy": 0.4},
 ]
-"""What callbacks are tried on: a model that is best in its second epoch, so that patience has something to decide."""
+"""What callbacks are tried on: a model that is best in its second epoch, so that patience has something to decide, and
+whose loss is far off in the third, for those that guard against it."""
+
+Files = Mapping[str, bytes]
+"""What is in a folder: the content of each file by its path."""
 
 _RAISED: Final = re.compile(
     r"^(?P<who>\S+) raised .* \((training goes on|it is disabled for the rest of the run)\)$", re.S
@@ -75,13 +79,20 @@ class Trial:
         return [*([] if made is None else [made]), *(make() for make in self.beside), *others]
 
     @contextlib.contextmanager
-    def folder(self) -> Iterator[Path]:
-        """A working directory of its own, and one for temporary files: what a run left would be seen by the next."""
+    def folder(self, files: Files | None = None) -> Iterator[Path]:
+        """A working directory of its own, and one for temporary files: what a run left would be seen by the next.
+
+        Args:
+            files: what is there already.
+        """
         self.root = self.root or os.getcwd()
         before, self.said = tempfile.tempdir, []
         made = Path(tempfile.mkdtemp(dir=self.root))
         (made / "temporary").mkdir()
         (made / "here").mkdir()
+        for name, content in (files or {}).items():
+            (made / "here" / name).parent.mkdir(parents=True, exist_ok=True)
+            (made / "here" / name).write_bytes(content)
         os.chdir(made / "here")
         tempfile.tempdir = str(made / "temporary")
         try:
@@ -101,10 +112,12 @@ class Trial:
         history: Sequence[Epoch] = HISTORY,
         resume: Any = None,
         bench: Bench | None = None,
+        files: Files | None = None,
     ) -> Run:
-        """Train a new model, or that of ``bench``, in a folder of its own."""
+        """Train a new model, or that of ``bench``, in a folder of its own with these ``files``; it stays the working
+        directory."""
         self.bench = self.new_bench() if bench is None else bench
-        with self.folder():
+        with self.folder(files):
             return self.bench.train(history, self.around(made, *others), resume=resume)
 
     def loop(
@@ -159,6 +172,11 @@ class Trial:
         """What the last run said of hooks of this callback that raised."""
         said = [str(one.message) for one in self.said if issubclass(one.category, RuntimeWarning)]
         return [text for text in said if (found := _RAISED.fullmatch(text)) and found[1].startswith(f"{self.who}.")]
+
+
+def files_here() -> dict[str, bytes]:
+    """What is in the working directory."""
+    return {path.as_posix(): path.read_bytes() for path in sorted(Path().rglob("*")) if path.is_file()}
 
 
 def kind_of(text: str) -> str:
