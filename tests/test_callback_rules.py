@@ -95,6 +95,40 @@ class WritesAPartEach(Callback):
         Path(f"part{len(list(Path().glob('part*')))}.txt").write_text("begun")
 
 
+class KeepsItOpen(Appends):
+    """Notes a length that is not on the disk yet."""
+
+    def on_train_begin(self) -> None:
+        self.file = open("log.txt", "ab")  # noqa: SIM115  # closed in teardown
+        self.file.truncate(min(self.size, self.file.tell()))
+
+    def on_train_batch_end(self, run: Run) -> None:
+        self.file.write(b"%d\n" % run.step)
+        self.size = self.file.tell()
+
+    def on_epoch_end(self) -> None: ...
+
+    def on_teardown(self) -> None:
+        self.file.close()
+
+    def reset(self) -> None:
+        self.size = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"size": self.size}
+
+    def load_state_dict(self, state: Any) -> None:
+        self.size = state["size"]
+
+
+def test_what_was_not_on_the_disk_when_its_length_was_noted_is_missed_after_a_kill() -> None:
+    assert RULES["resume-files"].check(Trial("KeepsItOpen", KeepsItOpen, ReferenceBench)) == (
+        "killed after batch 1 of epoch 1, and gone on with from there, in the folder of the run before: 'log.txt' has "
+        "4 lines: line 1 is '5'; it should be '1', of 8 lines (flush what is kept open, keep its length in the state, "
+        "and cut back to it in train_begin)"
+    )
+
+
 @pytest.mark.parametrize(
     "factory, seen",
     [
@@ -103,7 +137,7 @@ class WritesAPartEach(Callback):
     ],
 )
 def test_how_files_come_out_otherwise_after_a_resume_is_told(factory: Callable[[], Callback], seen: str) -> None:
-    hint = "(keep its length in the state, and cut back to it in train_begin)"
+    hint = "(flush what is kept open, keep its length in the state, and cut back to it in train_begin)"
     place = "gone on from epoch_end of epoch 1, in the folder of the run before"
     assert verdict("resume-files", factory) == f"{place}: {seen} {hint}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -18,11 +19,13 @@ import trainhooks
 from trainhooks import Callback, LoopRun, Run, World, plugins
 from trainhooks.events import EVENTS
 from trainhooks.store import load_checkpoint, save_checkpoint
-from trainhooks.testing import Constant, Do, RaiseAt, StopAt, Trace, batches, play
+from trainhooks.testing import Constant, Do, RaiseAt, StopAt, Trace, batches
+from trainhooks.testing import play as plain_play
 from trainhooks.testing.play import Dial
 from trainhooks.testing.strategies import Program, execute, meddlers, programs
 
 NAME = "guests-of-a-test"
+play = functools.partial(plain_play, plugins=None)
 HOST = f"trainhooks plugin '{NAME}' of this process"
 
 

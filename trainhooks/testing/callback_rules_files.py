@@ -15,7 +15,7 @@ from .doubles import RaiseAt
 from .rules import Rule
 
 _PAGE: Final = "docs/write-a-callback.md#resume"
-_HINT: Final = "(keep its length in the state, and cut back to it in train_begin)"
+_HINT: Final = "(flush what is kept open, keep its length in the state, and cut back to it in train_begin)"
 
 
 def _come_out_the_same(trial: Trial) -> str | None:
@@ -23,7 +23,7 @@ def _come_out_the_same(trial: Trial) -> str | None:
     if trial.new_bench().sparing:
         each = each[:1]
     else:
-        each += [paused_in_validation(trial), _crashed(trial)]
+        each += [paused_in_validation(trial), _crashed(trial), _killed(trial)]
     once_paused = paused(trial)
     expected = never_stopped(trial).files
     for one in itertools.chain(*each, [] if isinstance(once_paused, str) else [once_paused]):
@@ -42,6 +42,17 @@ def _crashed(trial: Trial) -> Iterator[CameTo]:
     if len(states) > 2:
         trial.train(trial.make(), Saver(), resume=states[2], files=files_here())
         yield CameTo("crashed in epoch 2, gone on with from batch 0 of epoch 1", {}, files_here())
+
+
+def _killed(trial: Trial) -> Iterator[CameTo]:
+    """A run that is killed the moment its state is taken: what it has not written by then is not there."""
+    taken: list[tuple[Any, Files]] = []
+    take = at_the_end_of("train_batch_end", lambda run: taken.append((as_read(run.state_dict()), files_here())))
+    trial.train(trial.make(), Saver(), take)
+    if len(taken) > 3:
+        state, files = taken[3]
+        trial.train(trial.make(), Saver(), resume=state, files=files)
+        yield CameTo("killed after batch 1 of epoch 1, and gone on with from there", {}, files_here())
 
 
 class _CrashError(Exception):

@@ -45,21 +45,24 @@ def play(
     trainable: Trainable | None = None,
     min_epochs: int = 0,
     resume: Mapping[str, Any] | None = None,
+    plugins: str | None = "none",
 ) -> LoopRun:
     """Run one epoch for each entry of ``history``: a batch that logs its metrics, and a validation its ``val_`` ones.
 
     Args:
         history: for each epoch its metrics; the epoch validates when one of them begins with ``val_``.
         callbacks: attached in this order.
-        trainable: what they steer; a ``Dial`` by default, whose weight becomes the number of each epoch.
+        trainable: what they steer; a ``Dial`` by default, whose weight becomes the number of each epoch. Callbacks that
+            need more, as weights, are given ``trainhooks.MLP((1, 1))``.
         min_epochs, resume: as for ``LoopRun``; a resumed run skips the epochs that it has done.
+        plugins: which plugins take part; none, whatever is installed.
 
     Returns:
         The run, over; it stopped where a callback said so, or at the end of ``history``.
     """
     script = list(history)
     model = Dial() if trainable is None else trainable
-    with LoopRun(model, callbacks, min_epochs=min_epochs, resume=resume) as run:
+    with LoopRun(model, callbacks, min_epochs=min_epochs, resume=resume, plugins=plugins) as run:
         for epoch in run.epochs(len(script)):
             logs = script[epoch]
             for _ in run.train([0]):
