@@ -89,10 +89,16 @@ class KerasBench(Bench):
         return wrapped.run  # type: ignore[no-any-return]
 
     def evaluate(self, metrics: Mapping[str, float], callbacks: Sequence[Callback]) -> Run | None:
+        return self.evaluate_resumed(metrics, callbacks, None)
+
+    def evaluate_resumed(self, metrics: Mapping[str, float], callbacks: Sequence[Callback], resume: Any) -> Run | None:
         self.script.epoch = {f"val_{name}": value for name, value in metrics.items()}
-        wrapped = trainhooks.wrap(self.model, callbacks=callbacks, plugins="none")
+        wrapped = trainhooks.wrap(self.model, callbacks=callbacks, resume=resume, plugins="none")
         wrapped.evaluate(**DATA, **SIZE, verbose=0, callbacks=[self.script])
         return wrapped.run  # type: ignore[no-any-return]
+
+    def stop_itself(self) -> None:
+        self.model.stop_training = True
 
     def predict(self, callbacks: Sequence[Callback]) -> Run | None:
         wrapped = trainhooks.wrap(self.model, callbacks=callbacks, plugins="none")

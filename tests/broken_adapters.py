@@ -83,6 +83,7 @@ class CountsWhatIsHeard(DrivenBench):
         self.model.train_step(self.data[batch])
         self.tell(driver, self.told(told, batch))
         driver.batch_end(steps=0 if driver.bus.calls["train_batch_end"] is None else 1)
+        self.look(driver)
 
 
 @breaks("batch-numbers")
@@ -274,6 +275,28 @@ class EvaluatesAsATraining(DrivenBench):
         return driver.run
 
 
+@breaks("evaluation-keeps")
+class EvaluatesOldWeights(DrivenBench):
+    def evaluate_resumed(self, metrics: Mapping[str, float], callbacks: Sequence[Callback], resume: Any) -> Run | None:
+        driver = self.driver(callbacks)
+        driver.load_state_dict({**resume, "progress": driver.progress.state_dict()})
+        self.guard(driver, lambda: self.validate(driver, metrics))
+        return driver.run
+
+
+@breaks("evaluation-keeps")
+class AsksForAStateToEvaluate(DrivenBench):
+    def begin(self, driver: Driver) -> None:
+        driver.setup()
+
+
+@breaks("evaluation-keeps")
+class TrainsToEvaluate(DrivenBench):
+    def evaluate(self, metrics: Mapping[str, float], callbacks: Sequence[Callback]) -> Run | None:
+        self.model.train_step(self.data[0])
+        return super().evaluate(metrics, callbacks)
+
+
 @breaks("prediction-alone")
 class DropsOutputs(DrivenBench):
     def foresee(self, driver: Driver) -> None:
@@ -308,3 +331,20 @@ class LeavesAHook(DrivenBench):
         end = self.model.optimizer.before(lambda gradients: gradients)
         super().fit(driver, history)
         end()  # unless it raises
+
+
+@breaks("nothing-left")
+class LeavesAListener(DrivenBench):
+    """Has a list of whom it tells, which its bench does not show."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listeners: list[Driver] = []
+
+    def guard(self, driver: Driver, work: Callable[[], None]) -> None:
+        self.listeners.append(driver)
+        super().guard(driver, work)
+        self.listeners.remove(driver)  # unless it raises
+
+    def left_on(self) -> list[Any]:
+        return []

@@ -101,6 +101,38 @@ class StopsForGood(DrivenBench):
         return self.stop_training
 
 
+@breaks("stop-ends")
+class StopsItselfForGood(DrivenBench):
+    was_stopped = False
+
+    def is_over(self, driver: Driver) -> bool:
+        self.was_stopped = self.was_stopped or self.stop
+        return self.was_stopped or super().is_over(driver)
+
+
+@breaks("own-stop")
+class UndoesTheTrainersStop(DrivenBench):
+    def look(self, driver: Driver) -> None:
+        self.stop = driver.run.should_stop
+
+
+@breaks("own-stop")
+class StopsWithoutAWord(DrivenBench):
+    def look(self, driver: Driver) -> None:
+        driver.progress.halt = driver.progress.halt or self.stop
+
+    def is_over(self, driver: Driver) -> bool:
+        return self.stop or super().is_over(driver)
+
+
+@breaks("own-stop")
+class StopsForNobody(DrivenBench):
+    def look(self, driver: Driver) -> None:
+        if self.stop and not driver.run.should_stop:
+            driver.run.stop("somebody wanted it")
+            driver.attend()
+
+
 @breaks("stays-stopped")
 class TrainsAnEpochAtLeast(DrivenBench):
     def fit(self, driver: Driver, history: Sequence[Epoch]) -> None:
@@ -157,7 +189,7 @@ class SwallowsExceptions(DrivenBench):
 class TellsNobody(DrivenBench):
     def guard(self, driver: Driver, work: Callable[[], None]) -> None:
         try:
-            driver.setup()
+            self.begin(driver)
             work()
         except BaseException as error:
             driver.error = error
@@ -170,7 +202,7 @@ class TellsNobody(DrivenBench):
 class ForgetsTeardown(DrivenBench):
     def guard(self, driver: Driver, work: Callable[[], None]) -> None:
         try:
-            driver.setup()
+            self.begin(driver)
             work()
         except BaseException as error:
             driver.fail(error)
@@ -198,7 +230,7 @@ class SwallowsInterrupts(DrivenBench):
 class CatchesExceptionsAlone(DrivenBench):
     def guard(self, driver: Driver, work: Callable[[], None]) -> None:
         try:
-            driver.setup()
+            self.begin(driver)
             work()
         except Exception as error:
             driver.fail(error)
@@ -210,7 +242,7 @@ class CatchesExceptionsAlone(DrivenBench):
 @breaks("hook-raises")
 class SetsUpOutside(DrivenBench):
     def guard(self, driver: Driver, work: Callable[[], None]) -> None:
-        driver.setup()
+        self.begin(driver)
         try:
             work()
         except BaseException as error:
@@ -224,7 +256,7 @@ class SetsUpOutside(DrivenBench):
 class TellsAnotherException(DrivenBench):
     def guard(self, driver: Driver, work: Callable[[], None]) -> None:
         try:
-            driver.setup()
+            self.begin(driver)
             work()
         except BaseException as error:
             driver.fail(type(error)(*error.args))

@@ -81,6 +81,15 @@ class KeepsItsOwnWeights(DrivenBench):
         driver.batch_end()
 
 
+@verbs("weights-used")
+class RebindsWhatIsSet(Able):
+    """Has new arrays from then on, and an optimizer that keeps the old ones."""
+
+    def set_weights(self, weights: Arrays) -> None:
+        super().set_weights(weights)
+        self.weights = super().get_weights()
+
+
 @breaks("weights-last")
 class RestoresAtTheEnd(DrivenBench):
     """Puts back at each epoch's begin what the epoch before ended with."""
@@ -156,6 +165,13 @@ class CarriesWeightsOver(DrivenBench):
         self.carried = self.model.get_weights()
 
 
+@verbs("restore-lasts")
+class RebindsWhatIsRestored(Able):
+    def restore(self, snapshot: Any) -> None:
+        super().restore(snapshot)
+        self.weights = super().get_weights()
+
+
 # State
 
 
@@ -200,6 +216,13 @@ class ForgetsItsMomentum(Able):
 
 
 @verbs("resume-at-epochs")
+class LoadsNoBiases(Able):
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        own = self.state_dict()
+        super().load_state_dict({name: own[name] if name.endswith("bias") else one for name, one in state.items()})
+
+
+@verbs("resume-at-epochs")
 class LeavesItsRateAsItIs(Able):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict({**state, "optimizer/lr": self.optimizer.lr})
@@ -209,6 +232,19 @@ class LeavesItsRateAsItIs(Able):
 class ForgetsItsRate(Able):
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "optimizer/lr": 0.25}
+
+
+class TakesTheArrays(Told):
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        for name in self.weights:  # the optimizer has the same dictionary
+            self.weights[name] = state[f"weights/{name}"]
+
+
+@breaks("state-reused")
+class TrainsTheLoadedArrays(DrivenBench):
+    def make(self) -> MLP:
+        return TakesTheArrays((2, 3, 2), lr=0.125, momentum=0.5)
 
 
 @verbs("state-refused")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from trainhooks import MLP, Callback, Driver, LoopRun, Run
+from trainhooks import MLP, Callback, Driver, Logs, LoopRun, Run
 from trainhooks.testing.bench import BATCHES, Bench, Epoch
 from trainhooks.testing.reference import ReferenceBench
 from trainhooks.trainable import CAPABILITIES, ModelOnly
@@ -74,28 +74,40 @@ class DrivenBench(ReferenceBench):
         driver = self.driver(callbacks)
         if resume is not None:
             driver.load_state_dict(resume)
+        self.stop, self.goes_on = False, True
         self.guard(driver, lambda: self.fit(driver, history))
         return driver.run
 
+    def stop_itself(self) -> None:
+        self.stop = True
+
     def evaluate(self, metrics: Mapping[str, float], callbacks: Sequence[Callback]) -> Run | None:
         driver = self.driver(callbacks)
+        self.goes_on = False
         self.guard(driver, lambda: self.validate(driver, metrics))
         return driver.run
 
+    def evaluate_resumed(self, metrics: Mapping[str, float], callbacks: Sequence[Callback], resume: Any) -> Run | None:
+        return self.evaluate(metrics, callbacks)
+
     def predict(self, callbacks: Sequence[Callback]) -> Run | None:
         driver = self.driver(callbacks)
+        self.goes_on = False
         self.guard(driver, lambda: self.foresee(driver))
         return driver.run
 
     def guard(self, driver: Driver, work: Callable[[], None]) -> None:
         try:
-            driver.setup()
+            self.begin(driver)
             work()
         except BaseException as error:
             driver.fail(error)
             raise
         finally:
             driver.teardown()
+
+    def begin(self, driver: Driver) -> None:
+        driver.setup(ask=self.goes_on)
 
     def fit(self, driver: Driver, history: Sequence[Epoch]) -> None:
         progress = driver.progress
@@ -130,6 +142,13 @@ class DrivenBench(ReferenceBench):
         self.model.train_step(self.data[batch])
         self.tell(driver, self.told(told, batch))
         driver.batch_end()
+        self.look(driver)
+
+    def look(self, driver: Driver) -> None:
+        """The trainer's own stop is one of the run."""
+        if self.stop and not driver.run.should_stop:
+            driver.run.stop("it was told to stop", source="driven")
+            driver.attend()
 
     def validate(self, driver: Driver, metrics: Mapping[str, float]) -> None:
         driver.open("test")
@@ -198,3 +217,33 @@ class BareBench(Bench):
                     for _ in run.test(range(BATCHES)):
                         run.log(validation)
         return run.run
+
+
+class MeansBench(DrivenBench):
+    """The same, but for a trainer that tells running means of its own, and no batch's own values."""
+
+    def epoch(self, driver: Driver, epoch: int, told: Epoch) -> None:
+        self.begin_means()
+        driver.open("epoch", epoch=epoch, logs=self.logs)
+        self.batches(driver, told)
+        if validation := self.told_in_validation(told):
+            self.validate(driver, validation)
+        driver.close("epoch")
+
+    def validate(self, driver: Driver, metrics: Mapping[str, float]) -> None:
+        self.begin_means()
+        driver.open("test", logs=self.logs)
+        for batch, data in enumerate(self.data):
+            driver.batch_begin(batch)
+            self.model.test_step(data)
+            self.tell(driver, metrics)
+            driver.batch_end()
+        driver.close("test")
+
+    def begin_means(self) -> None:
+        self.logs, self.totals, self.told_of = Logs(), dict[str, float](), 0
+
+    def tell(self, driver: Driver, metrics: Mapping[str, float]) -> None:
+        self.told_of += 1
+        self.totals = {name: self.totals.get(name, 0.0) + value for name, value in metrics.items()}
+        self.logs.update({name: total / self.told_of for name, total in self.totals.items()})

@@ -191,8 +191,8 @@ class NeverForgets(Callback):
         (
             "resume-files",
             "Appends breaks 'resume-files': gone on from epoch_end of epoch 1, in the folder of the run before: "
-            "'log.txt' has 6 lines: line 5 is '2'; it should be not there, of 4 lines (keep its length in the state, "
-            "and cut back to it in train_begin)\n"
+            "'log.txt' has 6 lines: line 5 is '2'; it should be not there, of 4 lines (flush what is kept open, keep "
+            "its length in the state, and cut back to it in train_begin)\n"
             "  After a resume its files are, byte by byte, as if the run had never stopped.\n"
             "  docs/write-a-callback.md#resume",
         ),

@@ -10,6 +10,7 @@ from . import (
     adapter_rules_endings,
     adapter_rules_events,
     adapter_rules_lr,
+    adapter_rules_resume,
     adapter_rules_state,
     adapter_rules_verbs,
     adapter_rules_weights,
@@ -20,6 +21,7 @@ from .rules import Rule
 ADAPTER_RULES: Final[tuple[Rule[Factory], ...]] = (
     *adapter_rules_bench.RULES,
     *adapter_rules_events.RULES,
+    *adapter_rules_bench.RUNS,
     *adapter_rules_endings.STOPS,
     *adapter_rules_endings.EXCEPTIONS,
     *adapter_rules_lr.RULES,
@@ -27,6 +29,7 @@ ADAPTER_RULES: Final[tuple[Rule[Factory], ...]] = (
     *adapter_rules_weights.WEIGHTS,
     *adapter_rules_weights.SNAPSHOTS,
     *adapter_rules_state.RULES,
+    *adapter_rules_resume.RULES,
     *adapter_rules_verbs.CAPABILITY,
     *adapter_rules_decisions.RULES,
     *adapter_rules_verbs.FILES,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from ..callback import Callback
 from ..callbacks import EarlyStopping
@@ -14,6 +16,11 @@ from .doubles import Do, RaiseAt, StopAt
 from .trace import Trace
 
 RULES = Rules("bench")
+RUNS = Rules("bench")
+"""Of several runs; one alone is to be right first."""
+
+_HELD: Final = 3
+"""Runs in turn: a bench, or a trainer, may keep the last one."""
 
 
 @RULES.add("bench-is-new", "The factory makes a new bench at each call.")
@@ -37,7 +44,11 @@ def _bench_returns(factory: Factory) -> str | None:
     for name, run in (("evaluate", bench.evaluate({"loss": 1.0}, [])), ("predict", bench.predict([]))):
         if run is not None and not isinstance(run, Run):
             return f"{name} returned {run!r}: return the trainhooks.Run, or None where it cannot"
-    return differ("run.outcome after train", "completed", seen.run.outcome)
+    found = differ("run.outcome after train", "completed", seen.run.outcome)
+    if found and seen.run.outcome == "stopped":
+        total = f"run.max_epochs is {seen.run.max_epochs}, run.epochs_done {seen.run.epochs_done}"
+        found += f"\n  ({total}: was driver.open('train', epochs=total) given the total, resumed or not?)"
+    return found
 
 
 @RULES.add("bench-reports", "Each batch reports the metrics of its epoch, and a validation those with val_.")
@@ -86,7 +97,20 @@ def _nothing_left(factory: Factory) -> str | None:
         see(bench, HISTORY, *meddler(), raises=True, trace=Trace(optimizer_steps=False))
         if left := bench.left_on():
             return f"after {what}, bench.left_on() gives {left!r}"
+    for what in ("a run that completed", "an exception in a callback"):
+        runs = [_gone(bench, _WAYS[what]) for _ in range(_HELD)]
+        gc.collect()
+        if all(run() is not None for run in runs):
+            return (
+                f"after {what}, {_HELD} times, each of these runs is still held: a listener has stayed on the trainer"
+            )
     return None
+
+
+def _gone(bench: Bench, meddler: Callable[[], tuple[Callback, ...]]) -> weakref.ref[Run]:
+    """A run that nothing need hold any longer."""
+    met = see(bench, HISTORY, *meddler(), raises=True).met
+    return weakref.ref(met[0])
 
 
 @RULES.add("run-shows", "A run shows the name of its trainer and the model, and so does each callback.")
@@ -100,7 +124,7 @@ def _run_shows(factory: Factory) -> str | None:
     return differ("whether run.model and callback.model are None", [False, False], unknown)
 
 
-@RULES.add("two-at-once", "Another model can be trained, or this one evaluated, inside a callback of a run.")
+@RUNS.add("two-at-once", "Another model can be trained, or this one evaluated, inside a callback of a run.")
 def _two_at_once(factory: Factory) -> str | None:
     outer, inner = factory(), factory()
     traces: list[str] = []
@@ -116,7 +140,7 @@ def _two_at_once(factory: Factory) -> str | None:
     )
 
 
-@RULES.add("second-run", "The same callbacks serve two runs in turn; the second is as the first.")
+@RUNS.add("second-run", "The same callbacks serve two runs in turn; the second is as the first.")
 def _second_run(factory: Factory) -> str | None:
     bench, stopper = factory(), EarlyStopping("val_loss", patience=2)
     worse = [{"loss": 1.0, "val_loss": float(epoch)} for epoch in range(4)]

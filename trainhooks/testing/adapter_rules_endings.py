@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 from ..progress import StopKind
-from .adapter_rules_tools import FIRED, HISTORY, Factory, Rules, differ, firing, first_of, reference, see
-from .bench import LEAVE, Epoch
+from ..run import Run
+from .adapter_rules_tools import FIRED, HISTORY, Factory, Rules, Seen, differ, firing, first_of, reference, see
+from .bench import LEAVE, Bench, Epoch
 from .doubles import Do, RaiseAt, StopAt
 
 STOPS = Rules("stops")
@@ -88,7 +90,44 @@ def _stop_ends(factory: Factory) -> str | None:
         see(bench, HISTORY, StopAt("train_batch_end", kind=kind))
         if found := differ(f"the run after one with a stop of kind {kind!r}", reference().outline, see(bench).outline):
             return found
-    return None
+    if _stopped_itself(bench) is None:
+        return None
+    return differ("the run after one that the trainer stopped itself", reference().outline, see(bench).outline)
+
+
+@STOPS.add(
+    "own-stop", "A stop of the trainer's own ends the run as stopped, and is told with the trainer as its source."
+)
+def _own_stop(factory: Factory) -> str | None:
+    seen = _stopped_itself(factory())
+    if seen is None or seen.run is None:
+        return None
+    told = [tuple(arguments.values()) for name, arguments in seen.trace.events if name == "stop"]
+    run, what = seen.run, "a run whose trainer was stopped by its own means, in the first batch of two epochs"
+    if found := differ(
+        f"{what}: how it ended, and after how many epochs", ("stopped", 1), (seen.outcome, run.epochs_done)
+    ):
+        return found
+    if len(told) != 1 or not all(isinstance(one, str) and one for one in told[0]):
+        return (
+            f"{what}: (reason, source) of the event stop came as {told}: "
+            "driver.run.stop('the trainer stopped', source='its name'), then driver.attend()"
+        )
+    return differ(f"{what}: (kind, should_stop)", ("decision", True), (run.stop_kind, run.should_stop))
+
+
+def _stopped_itself(bench: Bench) -> Seen | None:
+    """A run whose trainer is asked to stop by its own means in its first batch; None where that is not tried."""
+    tried = False
+
+    def ask(run: Run) -> None:
+        nonlocal tried
+        with contextlib.suppress(NotImplementedError):
+            bench.stop_itself()
+            tried = True
+
+    seen = see(bench, HISTORY, Do("train_batch_end", ask))
+    return seen if tried else None
 
 
 @STOPS.add("break-ends", "A loop that is left by break ends its batch and its epoch, and goes on with the next.")

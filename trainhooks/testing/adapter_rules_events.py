@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..callback import Callback
 from ..events import EVENTS
 from ..run import Run
-from .adapter_rules_tools import HISTORY, ONE, PLAIN, Factory, Rules, Seen, differ, first_of, reference, see
+from .adapter_rules_tools import (
+    HISTORY,
+    ONE,
+    PLAIN,
+    Factory,
+    Rules,
+    Seen,
+    Weights,
+    changed,
+    differ,
+    first_of,
+    reference,
+    see,
+)
 from .bench import BATCHES, Bench, Epoch
 from .doubles import Do
 from .reference import ReferenceBench
@@ -149,6 +165,37 @@ def _evaluation_alone(factory: Factory) -> str | None:
     )
 
 
+@RULES.add("evaluation-keeps", "An evaluation changes no weight, and goes on from no state.")
+def _evaluation_keeps(factory: Factory) -> str | None:
+    bench, states, last = factory(), list[Any](), list[Any]()
+    watched = see(bench, HISTORY, _Saves(states), Do("teardown", lambda run: last.append(_weights(run))))
+    state = states[0] if watched.run is not None and watched.run.can("state") else None
+
+    def tried(what: str, evaluate: Callable[[list[Callback]], Run | None], *offers: Callback) -> str | None:
+        found: list[Any] = []
+        read = [Do(event, lambda run: found.append((run.resumed, _weights(run)))) for event in ("setup", "test_end")]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what stays behind in a state that is not to be taken
+            if evaluate([*offers, *read]) is None:
+                return None
+        for resumed, weights in found:
+            if resumed:
+                return f"{what}: run.resumed is True: make its driver without a state, and begin by carried(ask=False)"
+            if names := changed(last[0], weights):
+                return f"{what}: it changed {sorted(names)}"
+        return None
+
+    metrics = {"loss": 4.0}
+    found = tried("an evaluation after a training", lambda callbacks: bench.evaluate(metrics, callbacks))
+    if found or state is None:
+        return found
+    what = "an evaluation where a callback has an earlier state to offer"
+    if not bench.owns_loop:  # a loop's owner may train in the same run
+        found = tried(what, lambda callbacks: bench.evaluate(metrics, callbacks), _Offers(state))
+    what = "an evaluation by a trainer that was wrapped with an earlier state"
+    return found or tried(what, lambda callbacks: bench.evaluate_resumed(metrics, callbacks, copy.deepcopy(state)))
+
+
 @RULES.add("prediction-alone", "A prediction alone is a run of its own; the ends of its batches have the outputs.")
 def _prediction_alone(factory: Factory) -> str | None:
     def watched(bench: Bench) -> tuple[str, int] | None:
@@ -165,6 +212,29 @@ def _prediction_alone(factory: Factory) -> str | None:
         differ("a prediction", expected[0], came[0]),
         differ("batches that ended with outputs", expected[1], came[1]),
     )
+
+
+class _Saves(Do):
+    """Keeps the state at the end of the first epoch."""
+
+    phase = "save"
+
+    def __init__(self, states: list[Any]) -> None:
+        super().__init__("epoch_end", lambda run: states.append(run.state_dict()))
+
+
+class _Offers(Callback):
+    """Would have a training go on from ``state``."""
+
+    def __init__(self, state: Any) -> None:
+        self.state = state
+
+    def resume_from(self, run: Run) -> Any:
+        return copy.deepcopy(self.state)
+
+
+def _weights(run: Run) -> Weights:
+    return run.get_weights() if run.can("weights") else {}
 
 
 _TRAINING = tuple(name for name in EVENTS if name.startswith(("train_", "epoch_")))

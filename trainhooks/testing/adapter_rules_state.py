@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from ..callback import Callback
-from ..callbacks import EarlyStopping
 from ..errors import WeightsError
 from ..run import Run
 from ..store import load_checkpoint, save_checkpoint
@@ -23,22 +22,15 @@ from .adapter_rules_tools import (
     Seen,
     ask_each,
     changed,
-    differ,
-    firing,
     first_of,
-    reference,
     see,
 )
-from .bench import Bench, Epoch
-from .doubles import Do, StopAt
-from .reference import ReferenceBench
+from .bench import Epoch
+from .doubles import Do
 
 RULES = Rules("state")
 
 THREE: Sequence[Epoch] = (*HISTORY, {"loss": 0.25, "val_loss": 4.0})
-
-
-_PAUSES = (("train_batch_end", 2), ("test_begin", 1), ("test_batch_end", 2), ("test_end", 1), ("epoch_end", 0))
 
 
 class Keeper(Callback):
@@ -62,30 +54,6 @@ class Keeper(Callback):
 
     def save(self, run: Run) -> None:
         self.states.append(run.state_dict())
-
-    def settings_dict(self) -> dict[str, Any]:
-        return {}
-
-
-class Finish(Callback):
-    """What a run ends with."""
-
-    phase = "save"
-
-    def __init__(self) -> None:
-        self.kept: dict[str, Any] = {}
-
-    def on_teardown(self, run: Run) -> None:
-        self.kept = {
-            "epochs": [record.epoch for record in run.history],
-            "losses": [[record.logs.get("loss"), record.logs.get("val_loss")] for record in run.history],
-            "step": run.step,
-            "epochs_done": run.epochs_done,
-            "optimizer_step": run.optimizer_step,
-            "lrs": run.lrs if run.can("read_lr") else None,
-            "outcome": run.outcome,
-            "weights": run.get_weights() if run.can("weights") else {},
-        }
 
     def settings_dict(self) -> dict[str, Any]:
         return {}
@@ -132,88 +100,17 @@ def _state_snapshot(factory: Factory) -> str | None:
     return None
 
 
-@RULES.add("resume-at-epochs", "To go on from the end of any epoch is as if there had been no stop.")
-def _resume_at_epochs(factory: Factory) -> str | None:
-    bench, keeper, whole = factory(), Keeper("epoch_end"), Finish()
-    full = see(bench, THREE, Do("setup", _halve), keeper, whole)
-    if not _can_resume(full):
+@RULES.add("state-reused", "A state is good for another time: to go on from it, and train on, changes nothing in it.")
+def _state_reused(factory: Factory) -> str | None:
+    keeper = Keeper("epoch_end")
+    if not can_resume(see(factory(), THREE, keeper)):
         return None
-    for done, state in enumerate(keeper.states, 1):
-        rest = Finish()
-        came, expected = see(factory(), THREE, rest, resume=copy.deepcopy(state)), Keeper("epoch_end")
-        reference(THREE, expected)
-        outline = reference(THREE, Finish(), resume=expected.states[done - 1]).outline
-        what = f"a run of three epochs that goes on after {done}"
-        if found := differ(what, outline, came.outline) or _unlike(what, whole.kept, rest.kept):
-            return found
+    state = keeper.states[0]
+    before = {name: np.array(array) for name, array in _arrays(state["trainable"]).items()}
+    see(factory(), THREE, resume=state)
+    if names := changed(before, _arrays(state["trainable"])):
+        return f"training on changed {sorted(names)} in the state that was loaded: load copies of its arrays"
     return None
-
-
-@RULES.add("resume-decides", "A callback goes on with its own state: it decides as if there had been no stop.")
-def _resume_decides(factory: Factory) -> str | None:
-    worse: Sequence[Epoch] = [{"loss": 1.0, "val_loss": float(epoch)} for epoch in range(5)]
-    keeper, patient = Keeper("epoch_end"), EarlyStopping(patience=3)
-    whole = see(factory(), worse, patient, keeper)
-    if not _can_resume(whole) or whole.run is None:
-        return None
-    for done, state in enumerate(keeper.states[:-1], 1):
-        run = see(factory(), worse, EarlyStopping(patience=3), Keeper("epoch_end"), resume=copy.deepcopy(state)).run
-        expected = whole.run.epochs_done, whole.run.stop_reason, True
-        came = run and (run.epochs_done, run.stop_reason, run.resumed)
-        what = f"(epochs, reason, run.resumed) of a run with EarlyStopping(patience=3) that goes on after {done}"
-        if found := differ(what, expected, came):
-            return found
-    return None
-
-
-@RULES.add("resume-inside", "Where it can, to go on from the end of any batch is as if there had been no stop.")
-def _resume_inside(factory: Factory) -> str | None:
-    for event in ("train_batch_end", "test_batch_end"):
-        keeper, whole = Keeper(event), Finish()
-        full = see(factory(), HISTORY, keeper, whole)
-        if not _can_resume(full) or full.run is None or not full.run.can("mid_epoch"):
-            return None
-        for number, state in enumerate(keeper.states):
-            rest = Finish()
-            came = see(factory(), HISTORY, rest, resume=copy.deepcopy(state))
-            what = f"a run that goes on after {firing(event, number)}"
-            met = came.run is not None and came.run.resumed
-            if found := differ(f"{what}: run.resumed", True, met) or _unlike(what, whole.kept, rest.kept):
-                return found
-    return None
-
-
-@RULES.add("pause-goes-on", "A run that was paused goes on with its saved state as if there had been no pause.")
-def _pause_goes_on(factory: Factory) -> str | None:
-    bench, whole = factory(), Finish()
-    full = see(bench, HISTORY, Do("setup", _halve), Keeper(), whole)
-    if not _can_resume(full):
-        return None
-    for event, nth in _PAUSES[::2] if bench.sparing else _PAUSES:
-        keeper, rest = Keeper(), Finish()
-        see(factory(), HISTORY, Do("setup", _halve), keeper, StopAt(event, nth, kind="pause"))
-        what = f"a run that was paused in {firing(event, nth)}"
-        if not keeper.states:
-            return f"{what}: at the pause nothing was saved"
-        see(factory(), HISTORY, rest, resume=keeper.states[-1])
-        if found := _unlike(what, whole.kept, rest.kept):
-            return found
-    return None
-
-
-@RULES.add("stays-stopped", "A run that goes on from the state of a stopped one trains nothing, and says why.")
-def _stays_stopped(factory: Factory) -> str | None:
-    def stopped(bench: Bench, new: Bench) -> tuple[str, Any]:
-        keeper = Keeper("epoch_end")
-        see(bench, HISTORY, StopAt("train_batch_end", reason="enough"), keeper)
-        seen = see(new, HISTORY, resume=keeper.states[0])
-        return seen.outline, (seen.outcome, seen.run and seen.run.stop_reason)
-
-    expected, came = stopped(ReferenceBench(), ReferenceBench()), stopped(factory(), factory())
-    return first_of(
-        differ("the run that goes on", expected[0], came[0]),
-        differ("(outcome, stop_reason)", expected[1], came[1]),
-    )
 
 
 @RULES.add("state-refused", "The state of another model is a WeightsError, and nothing of it is written.")
@@ -224,7 +121,7 @@ def _state_refused(factory: Factory) -> str | None:
         kept.append(run.get_weights() if run.can("weights") else {})
 
     first = see(bench, THREE, keeper, Do("teardown", keep))
-    if not _can_resume(first):
+    if not can_resume(first):
         return None
     state = copy.deepcopy(keeper.states[0])
     if not _reshape_last(state["trainable"]):
@@ -242,29 +139,8 @@ def _state_refused(factory: Factory) -> str | None:
     return f"it was refused, and yet {sorted(names)} were written" if names else None
 
 
-def _halve(run: Run) -> None:
-    """Have a learning rate that no new run begins with: it comes out of the state."""
-    if run.can("lr"):
-        run.lr /= 2
-
-
-def _can_resume(seen: Seen) -> bool:
+def can_resume(seen: Seen) -> bool:
     return seen.run is not None and seen.run.can("state")
-
-
-def _unlike(what: str, expected: Mapping[str, Any], came: Mapping[str, Any]) -> str | None:
-    for name in expected:
-        if name == "weights":
-            names = [
-                one
-                for (one, first), second in zip(expected[name].items(), came[name].values(), strict=True)
-                if not np.allclose(np.asarray(first, float), np.asarray(second, float), 1e-5, 1e-6, equal_nan=True)
-            ]
-            if names:
-                return f"{what}: its last weights are other ones, {names}"
-        elif found := differ(f"{what}: {name}", expected[name], came.get(name)):
-            return found
-    return None
 
 
 def _odd(value: Any, path: str = "state") -> str | None:

@@ -92,6 +92,28 @@ def _weights_last(factory: Factory) -> str | None:
     return None
 
 
+def _still_moved(factory: Factory, verb: str, write: Callable[[Run], object]) -> str | None:
+    """Whether the batch after ``write(run)`` moves the weights: it trains those that were written."""
+    for event, nth in (("train_batch_begin", 0), ("epoch_end", 0)):
+        kept: list[Weights] = []
+
+        def act(run: Run, kept: list[Weights] = kept) -> None:
+            if run.can("weights") and run.can("snapshot"):
+                write(run)
+                kept.append(_copied(run.get_weights()))
+
+        def read(run: Run, kept: list[Weights] = kept) -> None:
+            if kept:
+                kept.append(_copied(run.get_weights()))
+
+        see(factory(), PLAIN, Do(event, act, nth), Do("train_batch_end", read, None))
+        if kept and not changed(kept[0], kept[1]):
+            return (
+                f"after run.{verb} in {event} the next batch changed no weight: the optimizer still trains other arrays"
+            )
+    return None
+
+
 @WEIGHTS.add("weights-used", "The weights that a callback sets as a batch begins are those that the batch trains.")
 def _weights_used(factory: Factory) -> str | None:
     kept: list[Weights] = []
@@ -111,7 +133,7 @@ def _weights_used(factory: Factory) -> str | None:
         return None
     before, far, after = kept
     if _apart(after, far) < _apart(after, before):
-        return None
+        return _still_moved(factory, "set_weights()", lambda run: run.set_weights(_halved(run.get_weights())))
     return "8 was added to each weight in train_batch_begin; after the batch they are nearer to what they were before"
 
 
@@ -150,7 +172,7 @@ def _restores_again(factory: Factory) -> str | None:
 @SNAPSHOTS.add("restore-lasts", "What was restored in a callback is what is trained on.")
 def _restore_lasts(factory: Factory) -> str | None:
     steps = [("train_batch_end", 0, "take"), ("epoch_end", 0, "restore"), ("epoch_begin", 1, "read")]
-    return _restored(factory, steps)
+    return _restored(factory, steps) or _still_moved(factory, "restore()", lambda run: run.restore(run.snapshot()))
 
 
 def _restored(factory: Factory, steps: list[tuple[str, int, str]]) -> str | None:

@@ -32,7 +32,11 @@ class Bench:
 
     One object is one model: what is trained, evaluated and predicted in turn is the same. Each batch must really
     update the model, so that its weights differ after it, whatever the loss that it reports; a loss of
-    ``told + (w.sum() - w.sum().detach())`` reports ``told`` and has a gradient.
+    ``told + (w.sum() - w.sum().detach())`` reports ``told`` and has a gradient. Where training draws random numbers
+    (the order of rows, dropout), have the model draw some: a generator that the state forgets is not seen otherwise.
+
+    Some histories validate in some of their epochs only. A trainer that validates in all or in none is subclassed
+    here, or given data that it asks for anew in each epoch, so that no validation is begun where none is told of.
 
     Attributes:
         owns_loop: whether the loop over epochs and batches is the user's own (then ``LEAVE`` must be served).
@@ -66,12 +70,36 @@ class Bench:
         """Evaluate the model, with no training, on ``BATCHES`` batches that report ``metrics``; None: it cannot."""
         return None
 
+    def evaluate_resumed(self, metrics: Mapping[str, float], callbacks: Sequence[Callback], resume: Any) -> Run | None:
+        """As ``evaluate``, with the trainer wrapped as for a training that goes on from ``resume``; None: not tried.
+
+        It evaluates what the model is now: a state is put back by a training alone. Where the loop is the user's own,
+        a run that is wrapped with a state goes on from it whatever is done in it, and there is nothing to try.
+        """
+        return None
+
+    def stop_itself(self) -> None:
+        """Ask the trainer to stop by its own means, as a user of it does who has no callbacks of ours.
+
+        It is called in the midst of ``train``, at the end of a batch, and does what a native hook would, as
+        ``self.trainer.stop = True``.
+
+        Raises:
+            NotImplementedError: it cannot, and is not tried.
+        """
+        raise NotImplementedError
+
     def predict(self, callbacks: Sequence[Callback]) -> Run | None:
         """Predict on ``BATCHES`` batches; None: it cannot."""
         return None
 
     def left_on(self) -> list[Any]:
-        """What callbacks, or the adapter, have left on the model or the optimizer; nothing may be there after a run."""
+        """What callbacks, or the adapter, have left on the model, the optimizer or the trainer: nothing after a run.
+
+        What was there before does not count: list only what a run has added, as the trainer's hooks, or set, as a
+        request to stop that would keep the next native training from its epochs. Without it listeners that stay are
+        seen only where they hold their run, or drive it.
+        """
         return []
 
     @staticmethod

@@ -136,9 +136,10 @@ class Translation:
                 self._thread = threading.get_ident()
                 self.driver = self.new_driver()
                 self.run = self.driver.run
-                if self.resume is not None:
+                trains = act == self._begin_training
+                if self.resume is not None and trains:  # an evaluation is of the weights that there are
                     self.driver.load_state_dict(self.resume, resume_stopped=self.options.resume_stopped)
-                self.driver.setup(ask=act == self._begin_training)
+                self.driver.setup(ask=trains)
             act(self.driver)
         except BaseException as error:  # raised on: Keras will tell nobody of it
             self.over(error)

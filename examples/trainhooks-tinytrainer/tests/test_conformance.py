@@ -57,8 +57,13 @@ class TinyBench(Bench):
         return wrapped.run
 
     def evaluate(self, metrics: Mapping[str, float], callbacks: Sequence[trainhooks.Callback]) -> trainhooks.Run | None:
+        return self.evaluate_resumed(metrics, callbacks, None)
+
+    def evaluate_resumed(
+        self, metrics: Mapping[str, float], callbacks: Sequence[trainhooks.Callback], resume: Any
+    ) -> trainhooks.Run | None:
         self.model.alone = metrics
-        wrapped = trainhooks_tinytrainer.wrap(self.trainer, callbacks=callbacks, plugins="none")
+        wrapped = trainhooks_tinytrainer.wrap(self.trainer, callbacks=callbacks, resume=resume, plugins="none")
         wrapped.evaluate(self.data)
         return wrapped.run
 
@@ -66,6 +71,9 @@ class TinyBench(Bench):
         wrapped = trainhooks_tinytrainer.wrap(self.trainer, callbacks=callbacks, plugins="none")
         wrapped.predict(self.data[0])
         return wrapped.run
+
+    def stop_itself(self) -> None:
+        self.trainer.stop = True
 
     def left_on(self) -> list[Any]:
         return list(self.trainer.hooks)
