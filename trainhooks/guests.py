@@ -12,7 +12,6 @@ import numpy as np
 from .callback import Callback
 from .dispatch import Listener
 from .events import EVENTS, Event
-from .store.dtype_text import code_of, describe
 
 if TYPE_CHECKING:
     from .offers import OfferedCallback
@@ -133,6 +132,8 @@ def _storable(value: Any, where: str, depth: int, parts: Iterator[int]) -> Any:
         if isinstance(value, (list, tuple)):
             return [_storable(one, f"{where}/{number}", depth + 1, parts) for number, one in enumerate(value)]
         if hasattr(value, "__array__") and not isinstance(value, type):
+            from .store.dtype_text import code_of, describe  # here: `import trainhooks` need not load it
+
             array = np.array(value)  # a copy, which is all that is kept of it
             if code_of(array.dtype) is None:
                 describe(array.dtype)  # raises where no file can hold it
