@@ -40,10 +40,12 @@ _DISTRIBUTIONS: Final[Mapping[str, tuple[str, ...]]] = {
 
 def version(package: str) -> str | None:
     """The version that is installed; ``"?"`` where it is there and tells none; None where it is not there."""
+    if not package.strip():
+        return None  # of which some versions of Python find any distribution
     for name in _DISTRIBUTIONS.get(package, (package,)):
         try:
             return metadata.version(name)
-        except (metadata.PackageNotFoundError, ValueError):  # that of an empty name
+        except (metadata.PackageNotFoundError, ValueError):  # of a name that is none
             continue
     return "?" if _is_importable(package) else None
 
