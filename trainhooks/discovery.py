@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -61,10 +63,9 @@ def _plugin(entry: EntryPoint, dist: Distribution | None) -> Plugin:
 
 def _about(dist: Distribution | None) -> tuple[str, str]:
     """Its name and version, as far as they can be read."""
-    try:
+    with contextlib.suppress(Exception), warnings.catch_warnings():  # METADATA that is none: what can be read of it
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python's own, of a name that is not in it
         if dist is not None and dist.name:
             return dist.name, dist.version or "unknown"
-    except Exception:  # METADATA that is none
-        pass
     where = getattr(dist, "_path", None)  # of a folder on the disk, the name of that
     return (where.name if where is not None else "an unknown distribution"), "unknown"
