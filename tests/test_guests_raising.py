@@ -188,9 +188,12 @@ def test_what_a_callback_of_the_users_raises_in_an_event_that_a_guest_fired_ends
     verb: str, host: Host
 ) -> None:
     host.offer = lambda run: type("Fires", (Callback,), {verb: lambda self, run: fires(run)})()
+    seen: list[Run] = []
+    keep = Do("setup", seen.append)
+    others = [keep, Do("epoch_end", lambda run: run.save())] if verb == "save" else [keep]
     with pytest.raises(OSError, match="the upload failed"):
-        play([{"loss": 1.0}], [Uploads(), Do("epoch_end", lambda run: run.save())] if verb == "save" else [Uploads()])
-    assert plugins.failures == []
+        play([{"loss": 1.0}], [Uploads(), *others])
+    assert (plugins.failures, seen[0].bus.escaped) == ([], None)  # a run that is over keeps no exception alive
 
 
 @pytest.mark.parametrize("value", [np.array([object()]), np.ma.masked_array([1.0]), {"a": {1, 2}}, lambda: 1])

@@ -184,6 +184,7 @@ class Driver(Scopes):
         finally:
             for callback in self.bus.attached:
                 callback.run = None
+            self.bus.escaped = None  # its traceback would keep alive whatever it went through
             if self._unwatch is not None:
                 self._unwatch()
             if self.paused_at is None:
