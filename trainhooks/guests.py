@@ -24,7 +24,7 @@ _MOST: Final = 100_000
 
 
 class Guest(Callback):
-    """Stands for a callback that a plugin offers: hands on to it all but ``resume_from``, and keeps what it raises to itself.
+    """Stands for a callback that a plugin offers: hands on all but ``resume_from``, and keeps what it raises to itself.
 
     An exception in one of its hooks disables it for the rest of the run. Its class is called as the callback's is, for
     messages.
