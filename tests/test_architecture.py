@@ -18,7 +18,11 @@ ADAPTERS = CORE.parent / "adapters" / "trainhooks_adapters"
 
 _HOOKS = {"errors", "checks", "events", "filters", "gates", "dispatch", "callback"}
 _RUN = {"errors", "checks", "progress", "trainable", "logs", "world", "view", "run"}
-_DRIVER = _HOOKS | _RUN | {"bus", "frames", "signals", "randomness", "loaders", "place", "scopes", "attach", "endings"}
+_DRIVER = (
+    _HOOKS
+    | _RUN
+    | {"bus", "frames", "signals", "randomness", "loaders", "place", "batches", "scopes", "attach", "endings"}
+)
 _DRIVER |= {"checkpoint", "store", "offers", "guests"}
 _LOOP = _DRIVER | {"driver", "passes", "loop", "fit"}
 _MODELS = {"numpy_optimizers", "numpy_model", "schedules", "datasets"}
@@ -48,7 +52,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "loaders": set(),
     "place": {"errors", "frames", "loaders", "randomness"},
     "checkpoint": _HOOKS | _RUN | {"place", "store"},
-    "scopes": _HOOKS | _RUN | {"bus", "frames", "signals", "place"},
+    "batches": _HOOKS | _RUN | {"bus", "frames", "signals", "place"},
+    "scopes": _HOOKS | _RUN | {"bus", "frames", "signals", "place", "batches"},
     "offers": {"events", "callback"},
     "guests": {"events", "dispatch", "callback", "store"},
     "attach": _HOOKS | _RUN | {"bus", "offers", "guests"},

@@ -1,81 +1,40 @@
-"""Scopes: opens and closes the scopes of a run by the grammar, and counts what is done in them."""
+"""Scopes: opens and closes the scopes of a run by the grammar, and counts the epochs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from . import errors
+from .batches import Batches
 from .bus import EventBus
-from .frames import BATCH_EVENTS, PARENTS, Frame, Kind
+from .frames import PARENTS, Frame, Kind
 from .logs import Logs
-from .place import Place, Where
 from .progress import Progress
 from .run import EpochRecord, Run
-from .signals import Signals
 
 
-class Scopes:
-    """The stack of open scopes, and the events at their edges.
+class Scopes(Batches):
+    """The scopes of a run, and the events at their edges.
 
     Attributes:
-        stack: the open scopes, the innermost last; the run itself is the first.
-        logs: the live logs of what is running.
-        signals: what fires the events; after a pause it is mute, and scopes open and close in silence.
         has_trained: whether training has begun in this run.
-        is_unfinished: an epoch began, and did not end.
         validation: the name of the running validation; None between them.
-        place: where inside an epoch it is.
         begins_again: the begin that fires now is of an epoch or a validation that began before the run was resumed.
     """
 
     def __init__(self, run: Run, progress: Progress, bus: EventBus) -> None:
-        self.run, self.progress, self.bus = run, progress, bus
-        self.signals = Signals(run, progress, bus, lambda: self.is_whole)
-        self.place = Place(progress, run.trainable)
-        self.stack: list[Frame] = []
-        self.logs = Logs()
+        super().__init__(run, progress, bus)
         self.has_trained = False
-        self.is_unfinished = False
         self.validation: str | None = None
         self.begins_again = False
-        self.paused_at: Where | None = None
-        self._ended = False
-        """The running epoch was asked to end."""
 
     @property
-    def is_in_batch(self) -> bool:
-        """Whether a batch is half done."""
-        return any(frame.in_batch for frame in self.stack)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether a save that was asked for can be carried out: nothing is half done or left, no validation runs."""
-        if self.progress.phase in ("test", "predict"):
-            return False
-        return not any(frame.in_batch or frame.left for frame in self.stack)
+    def is_idle(self) -> bool:
+        """Whether the run is open, and nothing in it."""
+        return len(self.stack) == 1
 
     @property
     def only_pauses(self) -> bool:
         """Whether a pause is all that was asked of this epoch's batches."""
         return self.progress.stop is None and not self._ended
-
-    def boundary(self) -> None:
-        """Between two batches or scopes: where a pause was asked for, take it here.
-
-        In a validation inside a training batch it waits: nobody could go on from the middle of a batch. Nor is it taken
-        where lines of the loop's owner have run since a pass ended: they would run again. It is taken right after a
-        pass, or when the next one has begun, or when the epoch has ended.
-        """
-        if self.progress.pause is not None and not self.signals.muted and not self.is_in_batch:
-            self.signals.pause()
-            self.paused_at = self.where()
-
-    def where(self) -> Where:
-        """The place in the run, for a state that is taken now; after a pause that of the pause."""
-        if self.paused_at is not None:
-            return self.paused_at
-        return self.place.where(self.stack, unfinished=self.is_unfinished, ended=self._ended)
 
     @property
     def done_of_next(self) -> int:
@@ -257,91 +216,6 @@ class Scopes:
     def left_at(self) -> int:
         """How many scopes are open around the outermost one that was left; all, where none was."""
         return next((depth for depth, frame in enumerate(self.stack) if frame.left), len(self.stack))
-
-    # Batches
-
-    def batch_begin(self, batch: int) -> None:
-        """A batch of the innermost pass, validation or prediction begins."""
-        if self.progress.pause is not None:
-            self.boundary()
-        frame = self.stack[-1]
-        if frame.kind not in BATCH_EVENTS:
-            raise errors.misplaced_batch(frame.kind, list(BATCH_EVENTS))
-        frame.batch = self.progress.batch = batch
-        frame.in_batch = True
-        self.signals.fire(BATCH_EVENTS[frame.kind][0], batch, frame.logs)
-
-    def batch_end(self, *, counted: bool = True, steps: int = 1, logs: Logs | None = None, outputs: Any = None) -> None:
-        """It ended.
-
-        Args:
-            counted: whether it is a finished step, or was left before anything was done in it.
-            steps: how many batches it stands for.
-            logs: in place of those of the batch's events; the epoch's end has those that ``open`` was given.
-            outputs: of a prediction.
-        """
-        frame = self.stack[-1]
-        if frame.kind not in BATCH_EVENTS:
-            raise errors.misplaced_batch(frame.kind, list(BATCH_EVENTS))
-        frame.in_batch = False
-        if logs is not None:
-            frame.logs = self.logs = logs
-        progress = self.progress
-        name = BATCH_EVENTS[frame.kind][1]
-        if frame.kind == "pass" and counted and not self.signals.muted:
-            progress.step += steps
-        if frame.kind == "predict":
-            given = frame.outputs if outputs is None else outputs
-            frame.outputs = None
-            self.signals.fire(name, frame.batch, frame.logs, given)
-        else:
-            self.signals.fire(name, frame.batch, frame.logs)
-
-    def log(self, metrics: Mapping[str, Any], n: float = 1) -> None:
-        """Add what the running batch reports to the running means of its epoch, validation or prediction.
-
-        Args:
-            metrics: this batch's own values, each a number or a tensor with one element.
-            n: their weight, as the rows of the batch.
-        """
-        frame = self.stack[-1]
-        if frame.logs is None:
-            raise errors.GrammarError(f"log({list(metrics)}): {frame.kind!r} is open, which has no metrics")
-        frame.logged = frame.values_of = frame.batch
-        frame.values = {name: frame.logs.add(name, value, n) for name, value in metrics.items()}
-
-    def drop_batch(self) -> None:
-        """Forget a batch that the trainer began and will never end, if there is one; nothing is made up for it."""
-        self.stack[-1].in_batch = False
-
-    def count_steps(self, steps: int) -> None:
-        """Count finished batches whose ends the trainer does not tell of."""
-        if steps > 0 and not self.signals.muted:
-            self.progress.step += steps
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether the run is open, and nothing in it."""
-        return len(self.stack) == 1
-
-    def batch_logs(self) -> Logs:
-        """The innermost batch's own values."""
-        self.run.need("batch_logs", "run.batch_logs")
-        frame = self.stack[-1] if self.stack else None
-        return Logs(frame.values if frame is not None and frame.values_of == frame.batch else {})
-
-    def optimizer_stepped(self) -> None:
-        """The optimizer made an update."""
-        self.progress.optimizer_step += 1
-        if not self.stack or self.signals.muted:
-            return
-        for frame in reversed(self.stack):  # a step in a validation inside a batch is a step in that batch too
-            frame.logged = frame.batch
-            if frame.kind == "pass":
-                break
-        self.signals.fire_alone("optimizer_step", self.progress.optimizer_step)
-        if self.progress.attention:
-            self.signals.attend()
 
     def end_epoch(self) -> None:
         """Have no further training batch begin in this epoch."""
