@@ -118,7 +118,7 @@ def test_an_integer_beyond_floats_is_refused() -> None:
 def test_the_name_of_a_metric_is_a_string() -> None:
     with pytest.raises(MetricValueError) as caught:
         Logs().add(3, 1.0)  # type: ignore[arg-type]
-    assert str(caught.value) == "log: the name of a metric is a string, not 3"
+    assert str(caught.value) == "log(3=...): the name of a metric is a string, not 3"
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])

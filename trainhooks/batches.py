@@ -7,7 +7,7 @@ from typing import Any
 
 from . import errors
 from .bus import EventBus
-from .frames import BATCH_EVENTS, Frame
+from .frames import BATCH_SCOPES, Frame
 from .logs import Logs
 from .place import Place, Where
 from .progress import Progress
@@ -20,6 +20,7 @@ class Batches:
 
     Attributes:
         stack: the open scopes, the innermost last; the run itself is the first.
+        top: the innermost one; None where none is open.
         logs: the live logs of what is running.
         signals: what fires the events; after a pause it is mute, and scopes open and close in silence.
         is_unfinished: an epoch began, and did not end.
@@ -31,6 +32,7 @@ class Batches:
         self.signals = Signals(run, progress, bus, lambda: self.is_whole)
         self.place = Place(progress, run.trainable)
         self.stack: list[Frame] = []
+        self.top: Frame | None = None
         self.logs = Logs()
         self.is_unfinished = False
         self.paused_at: Where | None = None
@@ -66,16 +68,44 @@ class Batches:
             return self.paused_at
         return self.place.where(self.stack, unfinished=self.is_unfinished, ended=self._ended)
 
+    def push(self, frame: Frame) -> None:
+        """``frame`` is open from now on."""
+        self.stack.append(frame)
+        self._show(frame)
+
+    def pop(self) -> Frame:
+        """The innermost scope is open no more."""
+        frame = self.stack.pop()
+        self._show(self.stack[-1] if self.stack else None)
+        return frame
+
+    def forget_all(self) -> None:
+        """Nothing is open any more."""
+        self.stack.clear()
+        self._show(None)
+
+    def _show(self, top: Frame | None) -> None:
+        if self.top is not None:
+            self.top.is_top = False
+        self.top = top
+        if top is not None:
+            top.is_top = True
+
     def batch_begin(self, batch: int) -> None:
-        """A batch of the innermost pass, validation or prediction begins."""
-        if self.progress.pause is not None:
+        """A batch of the innermost pass, validation or prediction begins; one that was never ended is forgotten."""
+        frame, progress = self.top, self.progress
+        if frame is None or frame.calls is None:
+            raise errors.misplaced_batch("nothing" if frame is None else frame.kind, list(BATCH_SCOPES))
+        if progress.pause is not None:
+            frame.in_batch = False
             self.boundary()
-        frame = self.stack[-1]
-        if frame.kind not in BATCH_EVENTS:
-            raise errors.misplaced_batch(frame.kind, list(BATCH_EVENTS))
-        frame.batch = self.progress.batch = batch
+        frame.batch = progress.batch = batch
         frame.in_batch = True
-        self.signals.fire(BATCH_EVENTS[frame.kind][0], batch, frame.logs)
+        call = frame.calls.begin
+        if call is not None and not self.signals.muted:
+            call(batch, frame.logs)
+        if progress.attention:
+            self.signals.attend()
 
     def batch_end(self, *, counted: bool = True, steps: int = 1, logs: Logs | None = None, outputs: Any = None) -> None:
         """It ended.
@@ -86,22 +116,23 @@ class Batches:
             logs: in place of those of the batch's events; the epoch's end has those that ``open`` was given.
             outputs: of a prediction.
         """
-        frame = self.stack[-1]
-        if frame.kind not in BATCH_EVENTS:
-            raise errors.misplaced_batch(frame.kind, list(BATCH_EVENTS))
+        frame, progress = self.top, self.progress
+        if frame is None or frame.calls is None:
+            raise errors.misplaced_batch("nothing" if frame is None else frame.kind, list(BATCH_SCOPES))
         frame.in_batch = False
         if logs is not None:
             frame.logs = self.logs = logs
-        progress = self.progress
-        name = BATCH_EVENTS[frame.kind][1]
-        if frame.kind == "pass" and counted and not self.signals.muted:
+        call, muted = frame.calls.end, self.signals.muted
+        if counted and not muted and frame.kind == "pass":
             progress.step += steps
         if frame.kind == "predict":
-            given = frame.outputs if outputs is None else outputs
-            frame.outputs = None
-            self.signals.fire(name, frame.batch, frame.logs, given)
-        else:
-            self.signals.fire(name, frame.batch, frame.logs)
+            given, frame.outputs = frame.outputs if outputs is None else outputs, None
+            if call is not None and not muted:
+                call(frame.batch, frame.logs, given)
+        elif call is not None and not muted:
+            call(frame.batch, frame.logs)
+        if progress.attention:
+            self.signals.attend()
 
     def log(self, metrics: Mapping[str, Any], n: float = 1) -> None:
         """Add what the running batch reports to the running means of its epoch, validation or prediction.
@@ -133,13 +164,19 @@ class Batches:
 
     def optimizer_stepped(self) -> None:
         """The optimizer made an update."""
-        self.progress.optimizer_step += 1
-        if not self.stack or self.signals.muted:
+        progress, top = self.progress, self.top
+        progress.optimizer_step += 1
+        if top is None or self.signals.muted:
             return
-        for frame in reversed(self.stack):  # a step in a validation inside a batch is a step in that batch too
-            frame.logged = frame.batch
-            if frame.kind == "pass":
-                break
-        self.signals.fire_alone("optimizer_step", self.progress.optimizer_step)
-        if self.progress.attention:
+        if top.kind == "pass":
+            top.logged = top.batch
+        else:
+            for frame in reversed(self.stack):  # a step in a validation inside a batch is a step in that batch too
+                frame.logged = frame.batch
+                if frame.kind == "pass":
+                    break
+        call = self.bus.calls["optimizer_step"]
+        if call is not None:
+            call(progress.optimizer_step)
+        if progress.attention:
             self.signals.attend()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import keyword
-import unicodedata
 import warnings
 import weakref
 from collections.abc import Callable, Iterable
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from . import errors
 from .callback import Callback
 from .dispatch import PHASES, Dispatcher, ErrorPolicy, Listener, Phase, compile_listeners, source
-from .events import ALIASES, EVENTS, Event, resolve
+from .events import ALIASES, EVENTS, SCOPES, Event, resolve
 from .filters import Filter
 
 if TYPE_CHECKING:
@@ -53,6 +52,16 @@ class Handle:
         self.remove()
 
 
+class BatchCalls:
+    """What the two events of one kind of batch call now: slots, which cost less to read than a dictionary's values."""
+
+    __slots__ = ("begin", "end")
+
+    def __init__(self) -> None:
+        self.begin: Dispatcher | None = None
+        self.end: Dispatcher | None = None
+
+
 class EventBus:
     """Callbacks and functions on one side, events on the other.
 
@@ -72,6 +81,8 @@ class EventBus:
         self.events: dict[str, Event] = dict(EVENTS)
         self.calls: dict[str, Dispatcher | None] = dict.fromkeys(self.events)
         """For each event the function to call with its arguments, in order; None when nobody listens."""
+        self.batch_calls: Final = {name: BatchCalls() for name in SCOPES if name.endswith("_batch")}
+        """The same for the events of batches, by the name of their scope, as ``"train_batch"``."""
         self._listeners: dict[str, list[Listener]] = {}
         self._owners: dict[int, tuple[Callback, tuple[Listener, ...]]] = {}  # by id: a callback need not be hashable
         self._offered: dict[str, Callable[[str], object]] = {}
@@ -321,16 +332,22 @@ class EventBus:
     def _stale(self, event: Event) -> None:
         """Have the next emit compile anew; one that is under way goes on with the listeners that it began with."""
         if not self._listeners[event.name]:
-            self.calls[event.name] = None
+            self._call(event, None)
             return
 
         def compile_first(*arguments: Any) -> None:
             call = compile_listeners(event, self._ordered(event), self.run, self.progress, self.report)
-            self.calls[event.name] = call
+            self._call(event, call)
             if call is not None:
                 call(*arguments)
 
-        self.calls[event.name] = compile_first
+        self._call(event, compile_first)
+
+    def _call(self, event: Event, call: Dispatcher | None) -> None:
+        self.calls[event.name] = call
+        scope, _, edge = event.name.rpartition("_")
+        if scope in self.batch_calls:
+            setattr(self.batch_calls[scope], edge, call)
 
 
 def _nothing(*told: object) -> None:
@@ -339,6 +356,8 @@ def _nothing(*told: object) -> None:
 
 def _is_free(name: object) -> bool:
     """Whether a hook can take it as an argument, and the dispatcher has no such name of its own."""
+    import unicodedata  # here, so that `import trainhooks` stays cheap
+
     text = name if isinstance(name, str) else ""
     if unicodedata.normalize("NFKC", text) != text:  # Python would write it otherwise in the dispatcher
         return False

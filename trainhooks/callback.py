@@ -117,10 +117,11 @@ class Callback:
                 raise errors.unknown_need(who, need, known)
         if self.ranks not in ("main", "all"):
             raise errors.unknown_setting(who, "ranks", self.ranks, ("main", "all"))
-        try:
-            inspect.signature(self.save).bind(None)
-        except TypeError:
-            raise errors.other_save(who) from None
+        if type(self).save is not Callback.save or "save" in vars(self):
+            try:
+                inspect.signature(self.save).bind(None)
+            except TypeError:
+                raise errors.other_save(who) from None
         try:
             self.run = self.run
         except AttributeError:  # a frozen dataclass

@@ -24,6 +24,7 @@ import itertools
 import linecache
 import weakref
 from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from . import errors
@@ -46,6 +47,9 @@ OnError = Callable[["Listener", Exception], None]
 Dispatcher = Callable[..., None]
 
 _numbers = itertools.count()
+_known: weakref.WeakKeyDictionary[FunctionType, tuple[Event, tuple[str, ...], frozenset[str]]]
+_known = weakref.WeakKeyDictionary()
+"""What is known of the arguments of methods: what they were asked about, and what came out."""
 
 
 class Listener:
@@ -88,7 +92,7 @@ class Listener:
         self.phase, self.on_error = phase, on_error
         self.filters: tuple[Filter, ...] = (*getattr(call, MARK, ()), *filters)
         self.gates: tuple[Gate, ...] = tuple(one.gate() for one in self.filters)
-        self.takes, self.by_keyword = _signature(event, call, who)
+        self.takes, self.by_keyword = _known_signature(event, call, who)
 
     def when_due(self, *filters: Filter) -> Listener:
         """The same hook with these filters as well."""
@@ -116,6 +120,17 @@ class Listener:
 
     def __repr__(self) -> str:
         return f"<Listener {self.who}>"
+
+
+def _known_signature(event: Event, call: Callable[..., Any], who: str) -> tuple[tuple[str, ...], frozenset[str]]:
+    """The same for each object of a class: ``inspect`` takes longer than all else that registration does."""
+    function = getattr(call, "__func__", None)
+    if not isinstance(function, FunctionType):
+        return _signature(event, call, who)
+    known = _known.get(function)
+    if known is None or known[0] is not event:
+        known = _known[function] = (event, *_signature(event, call, who))
+    return known[1:]
 
 
 def _signature(event: Event, call: Callable[..., Any], who: str) -> tuple[tuple[str, ...], frozenset[str]]:

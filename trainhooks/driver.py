@@ -128,7 +128,7 @@ class Driver(Scopes):
             callback.run = self.run
         if self.trainable.missing("optimizer_step") is None:
             self._unwatch = self.trainable.watch_optimizer(self.optimizer_stepped)
-        self.stack.append(Frame("run", None, "", ()))
+        self.push(Frame("run", None, "", ()))
         self.signals.fire("setup")
 
     @contextlib.contextmanager
@@ -162,7 +162,7 @@ class Driver(Scopes):
         if self.life != "open":
             return
         self.error = error
-        self.stack.clear()
+        self.forget_all()
         for listener, raised in self.bus.guarded("exception", error):
             say(listener, raised)
 
@@ -176,7 +176,7 @@ class Driver(Scopes):
             return
         self._ended_as = self._outcome()
         self.life = "over"
-        self.stack.clear()
+        self.forget_all()
         self.progress.phase = None
         raised = self._raised_at_last
         try:

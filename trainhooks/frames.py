@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from .events import SCOPES
 from .logs import Logs
+
+if TYPE_CHECKING:
+    from .bus import BatchCalls
 
 Kind = Literal["run", "train", "epoch", "pass", "test", "predict"]
 
@@ -15,10 +18,8 @@ PARENTS: Final[dict[str, tuple[str, ...]]] = {
     for name, scope in SCOPES.items()
     if not name.endswith("_batch")
 } | {"pass": SCOPES["train_batch"].parents}
-BATCH_EVENTS: Final = {
-    kind: (f"{name}_begin", f"{name}_end")
-    for kind, name in {"pass": "train_batch", "test": "test_batch", "predict": "predict_batch"}.items()
-}
+BATCH_SCOPES: Final = {"pass": "train_batch", "test": "test_batch", "predict": "predict_batch"}
+"""The batches that a scope has, by its kind."""
 
 
 class Frame:
@@ -28,9 +29,11 @@ class Frame:
         "batch",
         "before",
         "begun",
+        "calls",
         "in_batch",
         "index",
         "is_nested",
+        "is_top",
         "key",
         "kind",
         "kinds",
@@ -39,20 +42,30 @@ class Frame:
         "loader_state",
         "logged",
         "logs",
+        "look",
         "name",
         "outputs",
         "over",
         "random",
+        "takes_logs",
         "values",
         "values_of",
     )
 
-    def __init__(self, kind: Kind, logs: Logs | None, name: str, before: tuple[Any, ...]) -> None:
+    def __init__(
+        self, kind: Kind, logs: Logs | None, name: str, before: tuple[Any, ...], calls: BatchCalls | None = None
+    ) -> None:
         self.kind, self.logs, self.name, self.before = kind, logs, name, before
+        self.calls = calls
+        """What the events of its batches call; None where it has no batches."""
         self.batch = -1
         self.in_batch = False
+        self.is_top = False
+        """Nothing stands in it."""
         self.left = False
         """Whoever iterated over it has gone, by a break or an exception; which of them is not known yet."""
+        self.takes_logs = logs is not None and kind != "predict"
+        """Whether metrics can be logged into it just so: it has not been left, and its outputs are none."""
         self.logged = -1
         """The batch in which something was last logged, or an optimizer step seen."""
         self.values: dict[str, Any] = {}
@@ -78,3 +91,7 @@ class Frame:
         """What its loader is to go on from, until it has begun to."""
         self.random: dict[str, Any] | None = None
         """The random generators as they were when its loader was asked for the first batch."""
+
+    def leave(self) -> None:
+        """Whoever iterated over it has gone."""
+        self.left, self.takes_logs = True, False

@@ -13,8 +13,8 @@ from typing import Any, Final, Literal
 
 from .errors import MetricValueError, missing_metric
 
-_Kind = Literal["number", "item", "numpy", "tensor", "async"]
-_KINDS: Final[dict[type, _Kind]] = {float: "number", int: "number", bool: "number"}
+_Kind = Literal["float", "number", "item", "numpy", "tensor", "async"]
+_KINDS: Final[dict[type, _Kind]] = {float: "float", int: "number", bool: "number"}
 
 _INFINITY: Final = float("inf")
 _REAL: Final = ("f", "i", "u", "b", "V")
@@ -41,13 +41,21 @@ def _kind(cls: type) -> _Kind | None:
     return "number" if hasattr(cls, "__float__") else None
 
 
+def _learn(value: Any) -> _Kind:
+    kind = _kind(type(value))
+    if kind is None:
+        raise _refused(value)
+    _KINDS[type(value)] = kind
+    return kind
+
+
 class Mean:
     """A running mean of values weighted by ``n``: ``sum(value * n) / sum(n)``, summed in float64.
 
     Once a NaN or an infinity entered, it stays, as in Keras.
     """
 
-    __slots__ = ("_additions", "_async", "_tensors", "total", "weight")
+    __slots__ = ("_additions", "_async", "_n", "_tensors", "total", "weight")
 
     def __init__(self) -> None:
         self.total = 0.0
@@ -56,6 +64,8 @@ class Mean:
         """Sums on a device; the last one is being added to."""
         self._async: list[tuple[Any, float]] | None = None
         self._additions = 0
+        self._n: float = 1
+        """The last weight that was looked at."""
 
     def add(self, value: Any, n: float = 1) -> float | Mean:
         """Add one value with its weight, usually the number of samples that it is the mean of.
@@ -67,26 +77,24 @@ class Mean:
             MetricValueError: it is not one real number.
             ValueError: ``n`` is negative, NaN, infinite or no number.
         """
-        if type(n) is not int and type(n) is not float:
-            n = _weight(n)
-        if not 0 <= n < _INFINITY:
-            raise ValueError(f"n={reprlib.repr(n)}: the weight of a value is a number of samples, at least 0")
-        if type(value) is not float:
-            cls = type(value)
-            try:
-                kind = _KINDS[cls]
-            except KeyError:
-                found = _kind(cls)
-                if found is None:
-                    raise _refused(value) from None
-                kind = _KINDS[cls] = found
-            if kind == "tensor" and not value.is_cpu:
+        if n is not self._n:  # few batches differ in size, and a small number is one object
+            self._n = n = _weight(n)
+        kind = _KINDS.get(type(value)) or _learn(value)
+        if kind == "tensor":
+            if not value.is_cpu:
                 return self._add_tensor(value, n)
-            if kind == "async":
-                return self._add_async(value, n)
+            try:  # as ``_read_item``, in line
+                number = value.item()
+            except (ValueError, TypeError, RuntimeError) as error:
+                raise _refused(value) from error
+            value = number if type(number) is float else _read_item(value)
+        elif kind == "async":
+            return self._add_async(value, n)
+        elif kind != "float":
             value = _READ[kind](value)
-        self.total += value * n if n else 0.0
-        self.weight += n
+        if n:  # not even a NaN counts otherwise
+            self.total += value * n
+            self.weight += n
         return value  # type: ignore[no-any-return]
 
     def value(self) -> float:
@@ -155,12 +163,16 @@ def _scaled(tensor: Any, n: float) -> Any:
 
 
 def _weight(n: Any) -> float:
-    """A weight that came as a number of another type, as ``mask.sum()``: read, since counting needs it now."""
-    kind = _kind(type(n))
-    try:
-        return _READ[kind](n)  # type: ignore[index]  # a tracer or no number is no key
-    except (KeyError, MetricValueError):
-        raise ValueError(f"n={reprlib.repr(n)}: the weight of a value is a number of samples, at least 0") from None
+    """A weight, looked at; one of another type, as ``mask.sum()``, is read, since counting needs it now."""
+    weight = n
+    if type(n) is not int and type(n) is not float:
+        try:
+            weight = _READ[_kind(type(n))](n)  # type: ignore[index]  # a tracer or no number is no key
+        except (KeyError, MetricValueError):
+            weight = None
+    if weight is None or not 0 <= weight < _INFINITY:
+        raise ValueError(f"n={reprlib.repr(n)}: the weight of a value is a number of samples, at least 0")
+    return weight  # type: ignore[no-any-return]
 
 
 def _read_number(value: Any) -> float:
@@ -173,6 +185,8 @@ def _read_number(value: Any) -> float:
 def _read_item(value: Any) -> float:
     try:
         number = value.item()
+        if type(number) is float:
+            return number
         if isinstance(number, (str, bytes)):  # float() would read digits off it
             raise TypeError(f"{number!r} is text")
         return float(number)
@@ -188,12 +202,18 @@ def _read_numpy(value: Any) -> float:
 
 
 _READ: Final[dict[_Kind, Callable[[Any], float]]] = {
+    "float": _read_number,
     "number": _read_number,
     "item": _read_item,
     "numpy": _read_numpy,
     "tensor": _read_item,
     "async": _read_item,
 }
+
+
+def named(error: MetricValueError, name: str) -> MetricValueError:
+    """The same mistake, with the name of the metric."""
+    return MetricValueError(f"log({name}=...): {error}")
 
 
 def _refused(value: Any) -> MetricValueError:
@@ -232,14 +252,17 @@ class Logs(MutableMapping[str, Any]):
             MetricValueError: ``name`` is no string, or ``value`` not one real number.
         """
         mean = self.raw.get(name)
-        if type(mean) is not Mean:
-            if not isinstance(name, str):
-                raise MetricValueError(f"log: the name of a metric is a string, not {name!r}")
-            mean = Mean()
         try:
-            alone = mean.add(value, n)
+            return mean.add(value, n) if type(mean) is Mean else self.begin(name, value, n)
         except MetricValueError as error:
-            raise MetricValueError(f"log({name}=...): {error}") from error.__cause__
+            raise named(error, name) from error.__cause__
+
+    def begin(self, name: str, value: Any, n: float = 1) -> float | Mean:
+        """Begin a running mean called ``name`` with ``value``, where that has any weight."""
+        if not isinstance(name, str):
+            raise MetricValueError(f"the name of a metric is a string, not {name!r}")
+        mean = Mean()
+        alone = mean.add(value, n)
         if mean.weight:
             self.raw[name] = mean
         return alone

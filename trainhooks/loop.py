@@ -28,7 +28,8 @@ from .checks import whole
 from .driver import Driver
 from .errors import LoopError, MetricValueError
 from .frames import Frame
-from .passes import Loop, batches, come_back, length_hint, length_of
+from .logs import Mean, named
+from .passes import Loop, Running, batches, come_back, length_hint, length_of
 from .run import MEMBERS, Run
 from .trainable import Trainable
 from .world import World
@@ -208,32 +209,48 @@ class LoopRun(_Forwards):
             LoopError: no such scope is open.
             MetricValueError: a value is not one real number.
         """
-        driver = self._driver
-        frame = driver.stack[-1] if driver.stack else None
-        if frame is not None and frame.left:
-            if sys.exc_info()[1] is self._handled:
-                driver.settle()  # nothing is being handled: whoever left it did so by a break
-                frame = driver.stack[-1]
-            else:  # an except or a finally, that stands in the scope around what was left
-                around = driver.stack[driver.left_at() - 1]
-                frame = frame if around.logs is None else around
-        if frame is None or frame.logs is None:
-            raise LoopError(_LOG_OUTSIDE)
+        # This runs at each step, in caches that the step has filled with its own: what is rare is done elsewhere.
+        frame = self._driver.top
+        if values is not None or frame is None or not frame.takes_logs:
+            frame, metrics = self._taken(values, metrics)
+        logs = frame.logs
+        try:
+            for name, value in metrics.items():
+                mean = logs.raw.get(name)  # type: ignore[union-attr]  # it takes logs, so it has them
+                metrics[name] = mean.add(value, n) if type(mean) is Mean else logs.begin(name, value, n)  # type: ignore[union-attr]
+        except MetricValueError as error:
+            raise named(error, name) from error.__cause__
+        frame.logged = batch = frame.batch
+        if frame.values_of == batch:
+            metrics = {**frame.values, **metrics}
+        frame.values, frame.values_of = metrics, batch
+
+    def _taken(self, values: Any, metrics: dict[str, Any]) -> tuple[Frame, dict[str, Any]]:
+        """The scope that ``log`` writes to, and all that it writes, where that takes more than a look."""
+        frame = self._logged_into()
         if values is not None:
             if not isinstance(values, Mapping):
                 raise MetricValueError(
                     f"run.log({reprlib.repr(values)}): a value needs its name, as run.log(loss=value)"
                 )
             metrics = {**values, **metrics}
-        frame.logged = batch = frame.batch
-        if frame.values_of != batch:
-            frame.values, frame.values_of = {}, batch
         if frame.kind == "predict" and "outputs" in metrics:
-            metrics = dict(metrics)
             frame.outputs = metrics.pop("outputs")
-        add, own = frame.logs.add, frame.values
-        for name, value in metrics.items():
-            own[name] = add(name, value, n)
+        return frame, metrics
+
+    def _logged_into(self) -> Frame:
+        driver = self._driver
+        frame = driver.top
+        if frame is not None and frame.left:
+            if sys.exc_info()[1] is self._handled:
+                driver.settle()  # nothing is being handled: whoever left it did so by a break
+                frame = driver.top
+            else:  # an except or a finally, that stands in the scope around what was left
+                around = driver.stack[driver.left_at() - 1]
+                frame = frame if around.logs is None else around
+        if frame is None or frame.logs is None:
+            raise LoopError(_LOG_OUTSIDE)
+        return frame
 
     # How they iterate
 
@@ -257,9 +274,9 @@ class LoopRun(_Forwards):
             driver.close("train")
             self._leave_if_paused()
         finally:
-            train.left = True
+            train.leave()
             if epoch is not None:
-                epoch.left = True
+                epoch.leave()
 
     def _over(
         self,
@@ -273,28 +290,31 @@ class LoopRun(_Forwards):
         if limit is not None and (most is None or most < 0):
             raise ValueError(f"run.{verb}(limit={limit!r}): a number of batches, at least 0")
         return Loop(
-            lambda: self._iterate(kind, name, loader, most),
+            lambda: batches(
+                self._driver, lambda: self._start(kind, name, loader, most), loader, most, self._leave_if_paused
+            ),
             lambda: max(0, length_of(loader, most) - self._driver.done_of_next),
         )
 
-    def _iterate(
-        self, kind: Literal["pass", "test", "predict"], name: str, loader: Iterable[T], limit: int | None
-    ) -> Iterator[T]:
+    def _start(
+        self, kind: Literal["pass", "test", "predict"], name: str, loader: Iterable[Any], limit: int | None
+    ) -> tuple[Frame, Running | None] | None:
+        """Open a pass; None where nothing of it is to be done."""
         driver, progress = self._driver, self._driver.progress
         self._ready("train" if kind == "pass" else kind)
         top, running = driver.stack[-1], None
-        if top.kind != "epoch":  # in one the pass begins first, and is gone on with: see Scopes.boundary
+        if top.kind != "epoch":  # in one the pass begins first, and is gone on with: see Batches.boundary
             driver.boundary()
         self._leave_if_paused()
         if top.kind == "epoch":
             step = driver.place.next_pass(top, kind, name)
             if step == "done":
                 driver.place.loaders.begin(top.key, loader)
-                return
+                return None
             running = None if step == "new" else step
         if kind == "pass":
             if progress.halt and running is None and not driver.only_pauses:
-                return  # but one that is to pause begins, and is gone on with
+                return None  # but one that is to pause begins, and is gone on with
             length = length_hint(loader, limit)
             progress.steps_per_epoch = None if length is None else top.batch + 1 + length
         index = top.begun - 1 if top.kind == "epoch" else None
@@ -305,12 +325,7 @@ class LoopRun(_Forwards):
             progress.batch = max(frame.batch, 0)
             if frame.logs is not None and running["logs"] is not None:
                 frame.logs.load_state_dict(running["logs"])
-        try:
-            yield from batches(driver, frame, loader, limit, running)
-            driver.close(kind)
-            self._leave_if_paused()
-        finally:
-            frame.left = True
+        return frame, running
 
     def _leave_if_paused(self) -> None:
         if self._driver.signals.muted:

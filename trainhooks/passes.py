@@ -1,73 +1,106 @@
 """The batches of one pass: the generator under ``run.train``, ``run.test`` and ``run.predict``.
 
-It runs between any two batches of a user's loop, so it does in line what ``Scopes.batch_begin`` and ``batch_end`` do
+It runs between any two batches of a user's loop, so it does in line what ``Batches.batch_begin`` and ``batch_end`` do
 for adapters: a batch that nobody listens to costs it a few reads of slots, and no call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from .driver import Driver
 from .errors import LoopError
-from .frames import BATCH_EVENTS, Frame
+from .frames import Frame
 
 T = TypeVar("T")
 
+Running = Mapping[str, Any]
+"""What is known of a pass that had begun before the run was resumed."""
+
+_NOTHING: Final[list[Any]] = []
+"""In place of a loader that is not asked for anything."""
+
 
 def batches(
-    driver: Driver, frame: Frame, loader: Iterable[T], limit: int | None, running: Mapping[str, Any] | None = None
+    driver: Driver,
+    start: Callable[[], tuple[Frame, Running | None] | None],
+    loader: Iterable[T],
+    limit: int | None,
+    over: Callable[[], None],
 ) -> Iterator[T]:
-    """Yield what ``loader`` gives as the batches of ``frame``, with their events.
+    """Yield what ``loader`` gives as the batches of a pass, with their events.
 
     Training ends where a stop or ``end_epoch`` was asked for, any pass where a pause was; one inside a training batch
     goes on to its end.
 
     Args:
         driver: of the run.
-        frame: of the pass, just opened.
+        start: opens the pass; None where nothing of it is to be done.
         loader: any iterable.
         limit: at most so many batches in all.
-        running: what is known of the pass, where it had begun before the run was resumed.
+        over: called after the pass has ended.
     """
-    progress, signals, stack, calls = driver.progress, driver.signals, driver.stack, driver.bus.calls
-    begin, end = BATCH_EVENTS[frame.kind]
-    trains, pauses, logs = frame.kind == "pass", not frame.is_nested, frame.logs
-    batch = frame.batch
+    started = start()
+    if started is None:
+        return
+    frame, running = started
+    progress, calls = driver.progress, frame.calls
+    assert calls is not None
+    trains, predicts, logs = frame.kind == "pass", frame.kind == "predict", frame.logs
+    batch, steps = frame.batch, int(trains)
+    try:
+        # A pause cannot have been taken in what follows: that is done between passes. So nothing here asks for it.
+        items = _items(driver, frame, loader, limit, running)
+        for item in items:
+            if progress.attention and progress.halt and trains and not driver.only_pauses:
+                break  # asked for while the item was fetched; a pause waits for its end, since it is drawn
+            frame.batch = progress.batch = batch = batch + 1
+            frame.in_batch = True
+            if (call := calls.begin) is not None:
+                call(batch, logs)
+                if progress.attention:
+                    driver.signals.attend()
+            yield item
+            if not frame.is_top:
+                come_back(driver, frame)
+            frame.in_batch = False
+            progress.step += steps
+            if (call := calls.end) is not None:
+                if predicts:
+                    outputs, frame.outputs = frame.outputs, None
+                    call(batch, logs, outputs)
+                else:
+                    call(batch, logs)
+            if progress.attention:
+                driver.signals.attend()
+                if progress.halt and _is_over(driver, frame):
+                    break
+        else:
+            frame.over = frame.over or items is not _NOTHING
+        driver.close(frame.kind)
+        over()
+    finally:
+        frame.leave()
+
+
+def _items(
+    driver: Driver, frame: Frame, loader: Iterable[T], limit: int | None, running: Running | None
+) -> Iterable[T]:
+    """What the pass is to yield: nothing where it was over before, or where what ends it was asked for already."""
     # where it had begun, its loader is brought to the place in any case: its generators may serve others
     items = None if running is None else driver.place.enter(frame, loader, limit, running)
     if running is not None and running["over"]:
         frame.over = True
-        return
-    if progress.halt and (trains or (pauses and progress.pause is not None)):
-        return
-    for item in driver.place.enter(frame, loader, limit, None) if items is None else items:
-        if progress.halt and trains and not driver.only_pauses:
-            break  # asked for while the item was fetched; a pause waits for its end, since it is drawn
-        frame.batch = progress.batch = batch = batch + 1
-        frame.in_batch = True
-        if (call := calls[begin]) is not None and not signals.muted:
-            call(batch, logs)
-        if progress.attention:
-            signals.attend()
-        yield item
-        if not stack or stack[-1] is not frame:
-            come_back(driver, frame)
-        if not trains:
-            driver.batch_end()
-        else:
-            frame.in_batch = False
-            if not signals.muted:
-                progress.step += 1
-                if (call := calls[end]) is not None:
-                    call(batch, logs)
-                if progress.attention:
-                    signals.attend()
-        if progress.halt and (trains or (pauses and progress.pause is not None)):
-            break
-    else:
-        frame.over = True
+        return _NOTHING
+    if driver.progress.halt and _is_over(driver, frame):
+        return _NOTHING
+    return driver.place.enter(frame, loader, limit, None) if items is None else items
+
+
+def _is_over(driver: Driver, frame: Frame) -> bool:
+    """Whether what was asked for ends this pass."""
+    return frame.kind == "pass" or (not frame.is_nested and driver.progress.pause is not None)
 
 
 def come_back(driver: Driver, frame: Frame) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
 from .errors import LoopError
 from .frames import PARENTS, Frame
 from .loaders import Loaders, keeps_state
-from .randomness import random_states, set_random_states
+from .randomness import listed, random_states, set_random_states
 
 if TYPE_CHECKING:
     from .progress import Progress
@@ -121,14 +121,14 @@ class Place:
             "over": frame.over or frame.left,  # by a break: no more of its batches are to come
             "length": self.progress.steps_per_epoch if frame.kind == "pass" else None,
             "logs": None if frame.kind == "pass" or frame.logs is None else frame.logs.state_dict(),
-            "random": frame.random,
+            "random": None if frame.random is None else listed(frame.random),
             "loader": frame.loader_state if frame.loader is None else self.loaders.state_of(frame.loader, inside=True),
             "now": None if frame.loader is None else self.trainable.random_state(frame.loader),
         }
 
     def _random_states(self) -> Mapping[str, Any]:
         """As they are now; or, where the run has not got to its place yet, as they will be there."""
-        return random_states(self.trainable) if self._random is None else self._random
+        return listed(random_states(self.trainable)) if self._random is None else self._random
 
     # Getting back
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from .checks import count
 from .errors import did_you_mean, listing
@@ -17,8 +16,7 @@ STOP_KINDS: Final = ("decision", "fault", "pause")
 _COUNTS: Final = ("epoch", "batch", "step", "optimizer_step", "epochs_done")
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(NamedTuple):
     """A request to stop: its kind, why, and who asked."""
 
     kind: StopKind
@@ -44,8 +42,9 @@ class Progress:
         pause: the pause in force; it is acted on before ``stop``.
         held: decisions that wait for ``min_epochs``, by who asked.
         left: the loop over the epochs was left before its end.
-        halt: no further training batch is to begin in this epoch. The batch loop reads this one slot.
-        attention: something was asked for that is to be looked at after the event in progress.
+        halt: no further training batch is to begin in this epoch.
+        attention: something was asked for that is to be looked at after the event in progress. Set where ``halt`` is:
+            the batch loop reads this alone.
     """
 
     __slots__ = (

@@ -6,7 +6,6 @@ values.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +16,17 @@ if TYPE_CHECKING:
 
 
 def random_states(trainable: Trainable, loader: Any = None) -> dict[str, Any]:
-    """Where the generators are now, JSON-able; a framework's own may be numpy arrays.
+    """Where the generators are now; taken as each pass begins, so ``listed`` makes it JSON-able when it is asked for.
 
     Args:
         trainable: knows its framework's generators.
         loader: whose own generators are kept along, where the framework knows them.
     """
+    import random  # here, so that `import trainhooks` stays cheap
+
     return {
         "python": random.getstate(),
-        "numpy": _as_lists(np.random.get_state(legacy=False)),
+        "numpy": np.random.get_state(legacy=False),
         "framework": trainable.framework,
         "own": trainable.random_state(loader),
     }
@@ -33,11 +34,18 @@ def random_states(trainable: Trainable, loader: Any = None) -> dict[str, Any]:
 
 def set_random_states(states: Mapping[str, Any], trainable: Trainable, loader: Any = None) -> None:
     """Put the generators where they were; another framework's are left alone."""
+    import random
+
     version, words, gauss = states["python"]
     random.setstate((version, tuple(words), gauss))
     np.random.set_state(states["numpy"])
     if states["framework"] == trainable.framework:
         trainable.load_random_state(states["own"], loader)
+
+
+def listed(states: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, JSON-able; a framework's own may be numpy arrays."""
+    return {**states, "numpy": _as_lists(states["numpy"])}
 
 
 def _as_lists(state: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import errors
 from .batches import Batches
 from .bus import EventBus
-from .frames import PARENTS, Frame, Kind
+from .frames import BATCH_SCOPES, PARENTS, Frame, Kind
 from .logs import Logs
 from .progress import Progress
 from .run import EpochRecord, Run
@@ -92,10 +92,10 @@ class Scopes(Batches):
             logs = self.stack[-1].logs
         elif kind != "train":
             logs = self.logs = Logs() if logs is None else logs
-        frame = Frame(kind, logs, name, before)
+        frame = Frame(kind, logs, name, before, self.bus.batch_calls.get(BATCH_SCOPES.get(kind, "")))
         frame.index = index
         frame.is_nested = kind in ("test", "predict") and self.is_in_batch
-        self.stack.append(frame)
+        self.push(frame)
         if kind == "train":
             progress.max_epochs = progress.max_epochs if epochs is None else epochs
             progress.steps_per_epoch = progress.steps_per_epoch if steps is None else steps
@@ -107,13 +107,13 @@ class Scopes(Batches):
             progress.epoch, progress.batch = epoch, 0
             progress.halt = False  # first: a signal may ask for a stop between this line and the next
             if progress.should_stop:
-                progress.halt = True
+                progress.halt = progress.attention = True
             progress.passes.clear()
             progress.first_step = progress.step
             self.is_unfinished, self._ended = True, False
             again = not self.signals.muted and self.place.begin_epoch()
             if again and self.place.was_ended:
-                self._ended = progress.halt = True
+                self._ended = progress.halt = progress.attention = True
         elif kind == "pass":
             progress.phase = "train"
             frame.batch = self.stack[-2].batch  # a second pass goes on counting
@@ -129,7 +129,7 @@ class Scopes(Batches):
             elif kind != "pass":
                 self.signals.fire(f"{kind}_begin", self.logs)
         except BaseException:  # raised on; where the loop's owner catches it, the scope is one that was left
-            frame.left = True
+            frame.leave()
             raise
         finally:
             self.begins_again = False
@@ -157,7 +157,7 @@ class Scopes(Batches):
             self.boundary()
         if kind == "epoch" and not self.signals.muted:
             self.place.arrive(frame)
-        self.stack.pop()  # first, so that a hook that raises in its end does not have it ended again
+        self.pop()  # first, so that a hook that raises in its end does not have it ended again
         progress = self.progress
         if logs is not None:
             frame.logs = self.logs = logs
@@ -222,4 +222,4 @@ class Scopes(Batches):
         self.run.need("end_epoch", "run.end_epoch()")
         if not any(frame.kind == "epoch" for frame in self.stack):
             raise errors.LoopError("run.end_epoch(): no epoch is running. Ask for it between its begin and its end.")
-        self._ended = self.progress.halt = True
+        self._ended = self.progress.halt = self.progress.attention = True

@@ -57,7 +57,7 @@ class Signals:
             elif progress.save_asked and self.is_whole():
                 self._save()
             elif not progress.attention:
-                if progress.save_asked:
+                if progress.save_asked or progress.halt:
                     progress.attention = True  # looked at again after the next event
                 return  # without writing False: a signal may have asked for something since
 
