@@ -290,6 +290,7 @@ def test_gradients_that_no_step_has_used_yet_are_kept(sparse: bool) -> None:
 def test_gradients_that_a_step_has_used_are_not_kept_and_those_of_before_do_not_stay() -> None:
     first, again = Trained(optim.SGD), Trained(optim.SGD)
     unwatch = first.trainable.watch_optimizer(lambda: None)
+    first.trainable.state_dict()  # from the first state on: before it, no step need tell
     kept: list[bool] = []
 
     def look() -> None:

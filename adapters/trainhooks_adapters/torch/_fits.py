@@ -72,6 +72,21 @@ def check_fit(
         raise _unfit("the state is of a GradScaler with enabled=False, and there is one that is enabled")
 
 
+def check_gradients(optimizers: Sequence[Any], gradients: Sequence[Sequence[Any]]) -> None:
+    """Raise where a gradient that was not yet used is not that of a parameter.
+
+    Raises:
+        WeightsError: it says which.
+    """
+    for optimizer, given in zip(optimizers, gradients, strict=True):
+        for number, (parameter, gradient) in enumerate(zip(parameters_of(optimizer), given, strict=True)):
+            if gradient is not None and gradient.shape != parameter.shape:
+                raise _unfit(
+                    f"the gradient of {type(optimizer).__name__} for parameter {number} is {tuple(gradient.shape)}, "
+                    f"and the parameter {tuple(parameter.shape)}"
+                )
+
+
 def _check_model(own: Mapping[str, Any], model: Mapping[str, Any]) -> None:
     now = {name: own[key] for name, key in names_of(own).items()}
     missing, unexpected = [name for name in now if name not in model], [name for name in model if name not in now]

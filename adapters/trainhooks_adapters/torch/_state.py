@@ -9,7 +9,7 @@ from typing import Any
 
 import trainhooks
 
-from ._fits import check_fit, classes_of, parameters_in, schedulers_like
+from ._fits import check_fit, check_gradients, classes_of, parameters_in, schedulers_like
 from ._given import unwrapped_optimizer
 from ._gradients import parameters_of, pending, put_back
 from ._tree import like, pack, unpack
@@ -94,14 +94,15 @@ def load_state(parts: Parts, own: dict[str, Any], state: Mapping[str, Any]) -> N
     optimizers = [unwrapped_optimizer(one) for one in parts.optimizers]
     model = {name: unpack(value, name) for name, value in state["model"].items()}
     kept = [unpack(saved, f"state of {type(one).__name__}") for one, saved in _both(optimizers, state["optimizers"])]
+    gradients = [[unpack(one, "a gradient") for one in saved] for saved in state["gradients"]]
     check_fit(parts, own, model, optimizers, kept, state)
+    check_gradients(optimizers, gradients)
     for name, key in names_of(own).items():
         own[key] = model[name]
     parts.model.load_state_dict(own)  # with the versions of the modules, which a dictionary of ours would not have
-    for optimizer, saved, gradients in zip(optimizers, kept, state["gradients"], strict=True):
+    for optimizer, saved, given in zip(optimizers, kept, gradients, strict=True):
         optimizer.load_state_dict(_of_optimizer(optimizer, saved))
         own_parameters = parameters_of(optimizer)
-        given = [unpack(one, "a gradient") for one in gradients]
         put_back(own_parameters, [_placed(*pair) for pair in zip(own_parameters, given, strict=True)])
     for scheduler, one in zip(parts.schedulers, state["scheduler_states"], strict=True):
         scheduler.load_state_dict(like(scheduler.state_dict(), unpack(one, type(scheduler).__name__)))

@@ -50,6 +50,8 @@ class TorchTrainable(trainhooks.Trainable):
         self._parts = Parts(model, self._optimizers, schedulers_in(lr_scheduler, self._optimizers), scalers_in(scaler))
         self._generators = Generators()
         self._warned = False
+        self._gives_states = False
+        """A state was taken: from then on each step tells which gradients it has used, so that none of them is kept."""
 
     def missing(self, need: str) -> str | None:
         if need in ("lr", "read_lr", "optimizer_step", "gradients") and not self._optimizers:
@@ -115,9 +117,11 @@ class TorchTrainable(trainhooks.Trainable):
         self.model.load_state_dict(state)
 
     def state_dict(self) -> dict[str, Any]:
+        self._gives_states = True
         return state_of(self._parts, self._state("run.state_dict()"))
 
     def state_snapshot(self) -> dict[str, Any]:
+        self._gives_states = True
         return state_of(self._parts, self._state("run.state_dict()"), later=True)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -154,7 +158,8 @@ class TorchTrainable(trainhooks.Trainable):
         self._need("optimizer_step")
 
         def stepped(optimizer: Any, args: object, kwargs: object) -> None:
-            spend(optimizer)
+            if self._gives_states:
+                spend(optimizer)
             found_inf = getattr(optimizer, "found_inf", None)  # GradScaler sets it for the length of a fused step
             if found_inf is None or not found_inf.item():
                 call()
