@@ -21,7 +21,6 @@ user would catch. Messages say who, what was wrong, what there is, and what to d
 
 from __future__ import annotations
 
-import difflib
 import reprlib
 from collections.abc import Iterable, Sequence
 
@@ -98,6 +97,8 @@ def nearest(name: object, known: Iterable[str]) -> str | None:
     """Of the known names but ``name`` itself the one most like it; None when none is near, or it is no string."""
     if not isinstance(name, str):
         return None
+    import difflib  # here, so that `import trainhooks` stays cheap
+
     others = [one for one in known if one != name]
     found = difflib.get_close_matches(name, others, n=1, cutoff=0.6)
     if not found and len(name) > 1:  # another way of writing it: 'csv_logger'

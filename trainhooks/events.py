@@ -10,14 +10,12 @@ open stays open and only ``teardown`` follows: a checkpoint must not take half a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from .errors import GrammarError, unknown_event
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One event: its name (the hook is ``on_<name>``), the arguments it carries beside ``run``, and when it fires."""
 
     name: str
@@ -35,8 +33,7 @@ class Event:
         return (*self.args, "run")
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """What lies between a begin and an end event, and the scopes it may stand in (none: it is the outermost)."""
 
     name: str

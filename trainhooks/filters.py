@@ -18,9 +18,7 @@ serve many runs.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
-from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
@@ -37,9 +35,14 @@ MARK: Final = "__trainhooks_filters__"
 _COUNTS: Final = {"steps": "step", "optimizer_steps": "optimizer_step", "epochs": "epochs_done"}
 
 
-@dataclass(frozen=True)
 class Filter:
     """Base of the filters. Calling one with a function marks that function and returns it."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).values()))
 
     def __call__(self, hook: Hook) -> Hook:
         if isinstance(hook, type) or not (callable(hook) or isinstance(hook, classmethod)):
@@ -66,12 +69,11 @@ class Filter:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
 class _Every(Filter):
-    unit: str
-    n: float
+    def __init__(self, unit: str, n: float) -> None:
+        self.unit, self.n = unit, n
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"every({self.unit}={self.n})"
 
     @property
@@ -90,12 +92,11 @@ class _Every(Filter):
         return gates.EveryCount(_COUNTS[self.unit], int(self.n))
 
 
-@dataclass(frozen=True)
 class _OnceFilter(Filter):
-    unit: str
-    at: int
+    def __init__(self, unit: str, at: int) -> None:
+        self.unit, self.at = unit, at
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"once({self.unit}={self.at})" if self.unit else "once()"
 
     @property
@@ -110,13 +111,11 @@ class _OnceFilter(Filter):
         return gates.Once(self.unit, self.at)
 
 
-@dataclass(frozen=True)
 class _BetweenFilter(Filter):
-    unit: str
-    first: int
-    last: int | None
+    def __init__(self, unit: str, first: int, last: int | None) -> None:
+        self.unit, self.first, self.last = unit, first, last
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"between({self.unit}=({self.first}, {self.last}))"
 
     @property
@@ -131,11 +130,11 @@ class _BetweenFilter(Filter):
         return gates.Between({"steps": "step", "epochs": "epoch"}[self.unit], self.first, self.last)
 
 
-@dataclass(frozen=True)
 class _WhenFilter(Filter):
-    predicate: Callable[[Run], object]
+    def __init__(self, predicate: Callable[[Run], object]) -> None:
+        self.predicate = predicate
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"when({getattr(self.predicate, '__qualname__', self.predicate)})"
 
     @property
@@ -248,6 +247,8 @@ def when(predicate: Callable[[Run], object]) -> Filter:
 def _one_unit(who: str, units: dict[str, Any], unknown: dict[str, Any]) -> tuple[str, Any]:
     """The one unit that was given, and its value."""
     for name in unknown:
+        import difflib  # here, so that `import trainhooks` stays cheap
+
         near = difflib.get_close_matches(name, list(units), n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise TypeError(f"{who}({name}=...): there is no such unit.{hint} There are {', '.join(map(repr, units))}.")

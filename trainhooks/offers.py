@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from .callback import Callback
 from .events import Event
@@ -19,16 +18,14 @@ class Failed(Protocol):
     def __call__(self, what: str, error: BaseException | str, *, then: str | None = None) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class OfferedEvent:
+class OfferedEvent(NamedTuple):
     """An event that a plugin declares."""
 
     event: Event
     failed: Failed
 
 
-@dataclass(frozen=True, slots=True)
-class OfferedCallback:
+class OfferedCallback(NamedTuple):
     """A callback that a plugin attaches.
 
     Attributes:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from . import offers
 from .answers import checked
@@ -44,8 +43,7 @@ _GUESTS: Final = ("trainhooks_attach", "trainhooks_events")
 """Hooks that every run asks, and that trainhooks's own plugins have not: a run need not load those."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One line of the listing: ``status`` is ``"ok"``, ``"failed"`` or ``"off"``; ``offers`` are names of hooks."""
 
     name: str

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .errors import did_you_mean, listing
 
 
-@dataclass(frozen=True)
-class Selection:
+class Selection(NamedTuple):
     """``"none"``, ``"name,name"`` (these alone) or ``"-name,-name"`` (all but these); nothing stands for all.
 
     The plugins that come with trainhooks, its adapters among them, are left out by a ``-name`` only.

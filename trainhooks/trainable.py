@@ -7,12 +7,13 @@ that a claim and its code cannot disagree; a callback whose ``requires`` is lack
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from .errors import lacking
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
 CAPABILITIES: Final[dict[str, tuple[str, ...]]] = {

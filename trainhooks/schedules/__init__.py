@@ -17,31 +17,57 @@ its ``repr`` shows its arguments. Any function of a step will do where a schedul
 
 Names and defaults are those of Keras (``decay_steps``, ``decay_rate``, ``t_mul``) and PyTorch (``step_size``,
 ``gamma``, ``milestones``, ``pct_start``); values agree with both while a schedule runs, and each function says what
-its schedule does afterwards.
+its schedule does afterwards. Each is loaded when it is first asked for.
 """
 
-from ._by_name import make
-from ._calling import preview
-from ._composed import sequence, warmup
-from ._decays import constant, cosine, cosine_restarts, exponential, linear, polynomial
-from ._one_cycle import one_cycle
-from ._schedule import Schedule
-from ._steps import multi_step, piecewise, step
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "Schedule",
-    "constant",
-    "cosine",
-    "cosine_restarts",
-    "exponential",
-    "linear",
-    "make",
-    "multi_step",
-    "one_cycle",
-    "piecewise",
-    "polynomial",
-    "preview",
-    "sequence",
-    "step",
-    "warmup",
-]
+if TYPE_CHECKING:
+    from ._by_name import make as make
+    from ._calling import preview as preview
+    from ._composed import sequence as sequence
+    from ._composed import warmup as warmup
+    from ._decays import constant as constant
+    from ._decays import cosine as cosine
+    from ._decays import cosine_restarts as cosine_restarts
+    from ._decays import exponential as exponential
+    from ._decays import linear as linear
+    from ._decays import polynomial as polynomial
+    from ._one_cycle import one_cycle as one_cycle
+    from ._schedule import Schedule as Schedule
+    from ._steps import multi_step as multi_step
+    from ._steps import piecewise as piecewise
+    from ._steps import step as step
+
+_MODULES = {
+    "Schedule": "_schedule",
+    "constant": "_decays",
+    "cosine": "_decays",
+    "cosine_restarts": "_decays",
+    "exponential": "_decays",
+    "linear": "_decays",
+    "make": "_by_name",
+    "multi_step": "_steps",
+    "one_cycle": "_one_cycle",
+    "piecewise": "_steps",
+    "polynomial": "_decays",
+    "preview": "_calling",
+    "sequence": "_composed",
+    "step": "_steps",
+    "warmup": "_composed",
+}
+__all__ = list(_MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        from ..errors import did_you_mean
+
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}.{did_you_mean(name, _MODULES)}")
+    found = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

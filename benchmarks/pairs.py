@@ -1,0 +1,117 @@
+"""Things measured in turn in one run: what each script here is made of.
+
+A machine that drifts drifts under all of them alike: in a round each runs once, in an order that turns from round to
+round, and a figure is the median of the rounds' ratios, with their quartiles as its spread.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One figure.
+
+    Attributes:
+        what: was measured, and over what, as ``"4 listening: over a hand-written loop"``.
+        value: the median.
+        low, high: its quartiles; None where it is a count.
+        unit: ``"x"`` for a ratio, or ``"ns"``, ``"ms"``, ``"MB"``, ``"reads"``.
+        goal: at most this; None for a figure that stands there to compare with.
+        beside: the absolute figures under it, in words.
+    """
+
+    what: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    unit: str = "x"
+    goal: float | None = None
+    beside: str = ""
+
+    def __str__(self) -> str:
+        spread = "" if self.low is None or self.high is None else f"[{self._(self.low)} to {self._(self.high)}]"
+        goal = "" if self.goal is None else f"<= {self._(self.goal)}"
+        return f"{self.what:<78} {self._(self.value):>9} {self.unit:<5} {spread:<20} {goal:<10} {self.beside}"
+
+    def _(self, number: float) -> str:
+        return f"{number:.3f}" if self.unit == "x" else f"{number:.3g}"
+
+
+class Times:
+    """Seconds of each call, round by round.
+
+    Args:
+        seconds: for each name a figure a round.
+    """
+
+    def __init__(self, seconds: dict[str, list[float]]) -> None:
+        self.seconds = seconds
+
+    def median(self, name: str) -> float:
+        return statistics.median(self.seconds[name])
+
+    def ratio(self, what: str, ours: str, theirs: str, *, goal: float | None = None, beside: str = "") -> Row:
+        """``ours`` over ``theirs``."""
+        pairs = zip(self.seconds[ours], self.seconds[theirs], strict=True)
+        low, middle, high = quartiles(a / b for a, b in pairs)
+        return Row(what, middle, low, high, "x", goal, beside)
+
+    def more(self, what: str, ours: str, theirs: str, per: int, *, goal: float | None = None) -> Row:
+        """What ``ours`` costs more than ``theirs``, in ns for each of ``per``."""
+        pairs = zip(self.seconds[ours], self.seconds[theirs], strict=True)
+        low, middle, high = quartiles((a - b) / per * 1e9 for a, b in pairs)
+        return Row(what, middle, low, high, "ns", goal)
+
+
+def in_turn(calls: dict[str, Callable[[], object]], rounds: int = 31) -> Times:
+    """Run each of ``calls`` once a round, after one round that does not count; a call may return its own seconds.
+
+    Returning them lets a call leave out what it must do around that which is measured.
+    """
+    names, seconds = list(calls), {name: list[float]() for name in calls}
+    for name in names:
+        calls[name]()
+    gc.collect()
+    gc.freeze()  # a collection between rounds would walk all of a framework, and leave cold caches behind
+    gc.disable()
+    try:
+        for number in range(rounds):
+            turn = number % len(names)
+            for name in names[turn:] + names[:turn]:
+                begin = time.perf_counter()
+                own = calls[name]()
+                took = time.perf_counter() - begin
+                seconds[name].append(own if isinstance(own, float) else took)
+            gc.collect()
+    finally:
+        gc.enable()
+        gc.unfreeze()
+    return Times(seconds)
+
+
+def quartiles(numbers: Iterable[float]) -> tuple[float, float, float]:
+    """The lower quartile, the median, the upper one."""
+    low, middle, high = statistics.quantiles(numbers, n=4, method="inclusive")
+    return low, middle, high
+
+
+def show(rows: Iterable[Row]) -> None:
+    """What a script does when it is run: print its rows as they come; with ``--json`` as lines of JSON."""
+    for row in rows:
+        print(json.dumps(dataclasses.asdict(row)) if "--json" in sys.argv else row, flush=True)
+
+
+def read(lines: Iterable[str]) -> Iterator[Row]:
+    """What ``show`` printed as JSON."""
+    for line in lines:
+        found: dict[str, Any] = json.loads(line)
+        yield Row(**found)
