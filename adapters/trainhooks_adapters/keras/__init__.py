@@ -61,6 +61,8 @@ def _bridge_class(hooks: frozenset[str]) -> type[Any]:
         "on_test_batch_end": Translation._test_batch_end,
         "on_predict_batch_end": Translation._predict_batch_end,
     }
+    if "on_train_batch_end" not in hooks:
+        own["on_train_batch_begin"] = Translation._counting_batch_begin
     body = {name: own[name] for name in hooks}
     if keras.backend.backend() == "tensorflow":  # it costs nothing there; the optimizer counts a batch begun in vain
         body.setdefault("on_train_batch_end", Translation._note_batch_end)

@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any, Literal
 
 import trainhooks
 from trainhooks import errors
 
+from ._counting import Counting
 from ._trainable import KerasTrainable
 
 
-class Translation:
+class Translation(Counting):
     """The native hooks, each a line of translation; ``bridge`` makes a Keras callback of it.
 
     Attributes:
         run: the run of the last or running ``fit``, ``evaluate`` or ``predict``; None before the first.
     """
 
-    model: Any
-    params: dict[str, Any]
-    hooks: frozenset[str]
-
     def prepare(self, options: trainhooks.WrapOptions) -> None:
+        # what every batch reads comes first, side by side
+        self._acting = False
+        self._thread = 0
+        """Where the run is driven from; 0 where there is none."""
+        self.driver: trainhooks.Driver | None = None
+        self._progress: Any = None
+        self._logs = trainhooks.Logs()
+        """Those of the running epoch; at each batch's end they show what Keras gave."""
         self.options, self.resume = options, options.state()
         self.initial_epoch: int | None = None
         """What ``fit`` was given, where that is known: beside ``resume`` it counts."""
         self.data: Any = None
         """What ``fit`` trains on, where that is known."""
-        self.driver: trainhooks.Driver | None = None
         self.run: trainhooks.Run | None = None
-        self.native: Any = None
-        self._done = self._ended = self._updates = 0
-        self._acting = False
-        self._thread = 0
+        self.native = None
         self._told: Any = None
         """The model whose ``fit`` was told where to begin, until it has begun there."""
 
@@ -60,6 +61,7 @@ class Translation:
         """The run is over, in ``error`` or well; a second time does nothing."""
         self._forget_epoch()
         driver, self.driver = self.driver, None
+        self._thread = 0
         if driver is not None:
             try:
                 if error is not None:
@@ -84,46 +86,79 @@ class Translation:
         self._end()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._do(lambda driver: self._begin_epoch(driver, epoch))
+        self._do(self._begin_epoch, epoch)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self._do(lambda driver: self._end_epoch(driver, _logs(logs)))
+        self._do(self._end_epoch, logs)
 
     def on_test_begin(self, logs: Any = None) -> None:
-        self._do(lambda driver: self._begin_validation(driver, "test"))
+        self._do(self._begin_validation, "test")
 
     def on_test_end(self, logs: Any = None) -> None:
-        self._do(lambda driver: self._end_validation(driver, "test", _logs(logs)))
+        self._do(self._end_validation, "test", trainhooks.Logs(logs))
         self._end_alone()
 
     def on_predict_begin(self, logs: Any = None) -> None:
-        self._do(lambda driver: self._begin_validation(driver, "predict"))
+        self._do(self._begin_validation, "predict")
 
     def on_predict_end(self, logs: Any = None) -> None:
-        self._do(lambda driver: self._end_validation(driver, "predict", None))
+        self._do(self._end_validation, "predict", None)
         self._end_alone()
 
-    # Batches: a Keras callback gets those of these that somebody listens to
+    # Batches: a Keras callback gets those of these that somebody listens to. The two of training are hot: there a call
+    # costs what a hook of the user's costs, so that they hold the usual way through `_do` themselves.
 
     def _batch_begin(self, batch: int, logs: Any = None) -> None:
-        self._do(lambda driver: self._begin_batch(driver, batch))
+        driver = self.driver
+        if self._acting or driver is None:  # begins Keras never hands to other threads
+            self._do(_begin_batch, batch)
+            return
+        self._acting = True
+        try:
+            driver.batch_begin(batch)
+        except BaseException as error:  # raised on
+            self._break(error)
+            raise
+        self._acting = False
+        if self._progress.halt:
+            self._pass_stop_on()
 
     def _train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._do(lambda driver: driver.batch_end(steps=self._steps(batch + 1), logs=_logs(logs)))
+        if self._acting or get_ident() != self._thread:
+            self._do(_end_batch, logs)
+            return
+        self._acting = True
+        try:
+            self._logs.raw = {} if logs is None else logs
+            if batch == self._done:
+                self._done = batch + 1
+                self.driver.batch_end()  # type: ignore[union-attr]
+            else:
+                self.driver.batch_end(steps=self._steps(batch + 1))  # type: ignore[union-attr]
+        except BaseException as error:  # raised on
+            self._break(error)
+            raise
+        self._acting = False
+        if self._progress.halt:
+            self._pass_stop_on()
+
+    def _counting_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Of a training batch, where nobody listens to the ends."""
+        self._do(self._count_begun, batch)
 
     def _note_batch_end(self, batch: int, logs: Any = None) -> None:
         self._ended = batch + 1
 
     def _test_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._do(lambda driver: driver.batch_end(logs=_logs(logs)))
+        self._do(_end_batch, logs)
 
     def _predict_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._do(lambda driver: driver.batch_end(outputs=(logs or {}).get("outputs")))
+        self._do(_end_prediction, logs)
 
     # What they do
 
-    def _do(self, act: Callable[[trainhooks.Driver], object]) -> None:
-        if self.driver is not None and threading.get_ident() != self._thread:
+    def _do(self, act: Callable[..., object], *given: Any) -> None:
+        if self.driver is not None and get_ident() != self._thread:
             raise errors.LoopError(
                 "Keras calls this bridge from another thread and out of order: what is overridden it sees in a list of "
                 "callbacks only. Write fit(callbacks=[bridge])."
@@ -133,20 +168,30 @@ class Translation:
         self._acting = True
         try:
             if self.driver is None:
-                self._thread = threading.get_ident()
                 self.driver = self.new_driver()
-                self.run = self.driver.run
+                self._thread = get_ident()
+                self.run, self._progress = self.driver.run, self.driver.progress
                 trains = act == self._begin_training
                 if self.resume is not None and trains:  # an evaluation is of the weights that there are
                     self.driver.load_state_dict(self.resume, resume_stopped=self.options.resume_stopped)
                 self.driver.setup(ask=trains)
-            act(self.driver)
-        except BaseException as error:  # raised on: Keras will tell nobody of it
-            self.over(error)
+            act(self.driver, *given)
+        except BaseException as error:  # raised on
+            self._break(error)
             raise
+        self._acting = False
+        if self._progress.halt:
+            self._pass_stop_on()
+
+    def _break(self, error: BaseException) -> None:
+        """The run is over in ``error``, of which Keras will tell nobody."""
+        try:
+            self.over(error)
         finally:
             self._acting = False
-        if self.driver is not None and self.driver.progress.should_stop:
+
+    def _pass_stop_on(self) -> None:
+        if self._progress.should_stop:
             self.native.stop_training = True
 
     def _end(self) -> None:
@@ -200,57 +245,25 @@ class Translation:
 
     def _begin_epoch(self, driver: trainhooks.Driver, epoch: int) -> None:
         self._forget_epoch()
-        self._done = self._ended = 0
-        self._updates = self._count_updates()
-        driver.open("epoch", epoch=epoch)
+        self._begin_counting()
+        self._logs = trainhooks.Logs()
+        driver.open("epoch", epoch=epoch, logs=self._logs)
         driver.open("pass")
 
-    def _end_epoch(self, driver: trainhooks.Driver, logs: trainhooks.Logs) -> None:
+    def _end_epoch(self, driver: trainhooks.Driver, logs: dict[str, Any] | None) -> None:
         driver.drop_batch()
         self._count_finished(driver)
         driver.close("pass")
-        driver.close("epoch", logs)
+        driver.close("epoch", trainhooks.Logs(logs))
 
-    def _begin_batch(self, driver: trainhooks.Driver, batch: int) -> None:
-        driver.drop_batch()
-        if driver.progress.phase == "train" and "on_train_batch_end" not in self.hooks:
-            driver.count_steps(self._steps(batch))
+    def _count_begun(self, driver: trainhooks.Driver, batch: int) -> None:
+        driver.count_steps(self._steps(batch))
         driver.batch_begin(batch)
-
-    def _steps(self, done: int) -> int:
-        """How many batches were finished since it was last asked, now that ``done`` of the epoch are."""
-        total = self.params.get("steps")
-        if total is not None:
-            done = min(done, total)  # the last of several steps_per_execution are fewer
-        elif self.native.steps_per_execution > 1:
-            done = min(done, self._finished())
-        done = max(done, self._done)  # a rollback takes the optimizer's count back, and not the batches
-        steps, self._done = done - self._done, done
-        return steps
-
-    def _count_finished(self, driver: trainhooks.Driver) -> None:
-        if driver.progress.phase == "train" and "on_train_batch_end" not in self.hooks:
-            driver.count_steps(self._steps(self._finished()))
-
-    def _finished(self) -> int:
-        """Batches finished in this epoch, as far as is seen without ``on_train_batch_end``."""
-        if self._ended and self.native.steps_per_execution == 1:
-            return self._ended
-        updates, total = self._count_updates() - self._updates, self.params.get("steps")
-        if total is None or self.native.stop_training:
-            return updates
-        each = updates > 0 and not hasattr(self.model.optimizer, "inner_optimizer")  # a scaled loss skips some
-        return updates if each else int(total)
-
-    def _count_updates(self) -> int:
-        """How often the optimizer was given gradients: what ``iterations`` is before accumulation divides it."""
-        optimizer = getattr(self.model, "optimizer", None)
-        variables = getattr(getattr(optimizer, "inner_optimizer", optimizer), "variables", None)
-        return int(variables[0]) if variables else 0  # it is the first of them, up to keras 3.15
 
     def _begin_validation(self, driver: trainhooks.Driver, kind: Literal["test", "predict"]) -> None:
         driver.drop_batch()
         self._count_finished(driver)
+        self._logs.raw = dict(self._logs.raw)  # what the validation finds joins them: in no dictionary of Keras's
         driver.open(kind)
 
     def _end_validation(
@@ -260,5 +273,13 @@ class Translation:
         driver.close(kind, logs)
 
 
-def _logs(logs: dict[str, Any] | None) -> trainhooks.Logs:
-    return trainhooks.Logs(logs)
+def _begin_batch(driver: trainhooks.Driver, batch: int) -> None:
+    driver.batch_begin(batch)
+
+
+def _end_batch(driver: trainhooks.Driver, logs: dict[str, Any] | None) -> None:
+    driver.batch_end(logs=trainhooks.Logs(logs))
+
+
+def _end_prediction(driver: trainhooks.Driver, logs: dict[str, Any] | None) -> None:
+    driver.batch_end(outputs=(logs or {}).get("outputs"))
