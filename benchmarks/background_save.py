@@ -1,6 +1,6 @@
 """How long a background save of 500 MB holds the training loop, over how long a save in the loop does.
 
-    python benchmarks/background_save.py [--rounds 9] [--megabytes 500] [--folder FOLDER]
+    python -m benchmarks.background_save [--rounds 5] [--megabytes 500] [--folder FOLDER] [--json]
 
 In a round each of the two saves once, one after the other, so that a drifting machine drifts under both. What is held
 is the time from where a batch asks for the save until the next batch. Each write is over before the next save is asked
@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import statistics
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ import numpy as np
 import trainhooks
 from trainhooks.callbacks.backup_and_restore import BackupAndRestore
 
+from .pairs import Row, in_turn, show
+
+ROUNDS = 5
 LAYERS = 10
 SELDOM = 10**9  # steps: only where it is asked for
 
@@ -72,44 +76,50 @@ def writes_are_over() -> None:
             thread.join()
 
 
-def measure(name: str, model: Callable[[int], tuple[Any, Callable[[], object]]], options: argparse.Namespace) -> None:
-    trainable, step = model(int((options.megabytes * 1e6 / 4 / 2 / LAYERS) ** 0.5))
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        ways = [
-            saves(trainable, step, BackupAndRestore(Path(folder) / way, SELDOM, background=way == "background"))
+def measured(
+    name: str,
+    model: Callable[[int], tuple[Any, Callable[[], object]]],
+    rounds: int,
+    megabytes: float,
+    where: str | None,
+) -> Row:
+    trainable, step = model(int((megabytes * 1e6 / 4 / 2 / LAYERS) ** 0.5))
+    with tempfile.TemporaryDirectory(dir=where) as folder:
+        ways = {
+            way: saves(trainable, step, BackupAndRestore(Path(folder) / way, SELDOM, background=way == "background"))
             for way in ("background", "loop")
-        ]
-        rounds = []
-        for number in range(options.rounds + 1):
-            found = {}
-            for way in (0, 1) if number % 2 else (1, 0):
-                found[way] = next(ways[way])
-                writes_are_over()
-            rounds.append((found[0], found[1]))
-        for one in ways:
+        }
+
+        def held(way: str) -> float:
+            seconds = next(ways[way])
+            writes_are_over()
+            return seconds
+
+        times = in_turn({way: partial(held, way) for way in ways}, rounds)  # in the first, memory is new to the process
+        for one in ways.values():
             one.close()  # type: ignore[attr-defined]
         size = sum(file.stat().st_size for file in Path(folder, "loop").glob("*/*"))
-    first, *rest = rounds  # in the first one, memory is new to the process
-    background, loop = (statistics.median(times) for times in zip(*rest, strict=True))
-    ratios = sorted(one / other for one, other in rest)
-    print(
-        f"{name}, {size / 1e6:.0f} MB: the loop is held {background * 1e3:.0f} ms by a save in the background, "
-        f"{loop * 1e3:.0f} ms by one in the loop; ratio {statistics.median(ratios):.3f} "
-        f"(of {len(ratios)} rounds {ratios[0]:.3f} to {ratios[-1]:.3f}; the very first save {first[0] / first[1]:.3f})"
-    )
+    beside = f"{times.median('background') * 1e3:.0f} ms over {times.median('loop') * 1e3:,.0f} ms"
+    what = f"{name}, {size / 1e6:.0f} MB: the loop is held by a save in the background, over by one in the loop"
+    return times.ratio(what, "background", "loop", beside=beside)
+
+
+def rows(rounds: int = ROUNDS, megabytes: float = 500, folder: str | None = None) -> Iterator[Row]:
+    yield measured("numpy", numpy_model, rounds, megabytes, folder)
+    if find_spec("torch"):
+        yield measured("torch", torch_model, rounds, megabytes, folder)
+    else:
+        print("torch is not installed: not measured", file=sys.stderr)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--megabytes", type=float, default=500)
     parser.add_argument("--folder", help="on the disk to write to; the system's temporary folder by default")
+    parser.add_argument("--json", action="store_true", help="print rows as lines of JSON")
     options = parser.parse_args()
-    measure("numpy", numpy_model, options)
-    if find_spec("torch"):
-        measure("torch", torch_model, options)
-    else:
-        print("torch is not installed: not measured")
+    show(rows(options.rounds, options.megabytes, options.folder))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """What memory a checkpoint takes beyond the state itself, and how long it takes.
 
-    python benchmarks/big_checkpoint.py [GIB] [FOLDER]
+    python -m benchmarks.big_checkpoint [GIB] [FOLDER] [--json]
 
-One array of so many GiB (3 by default), more than the 2 GiB that Linux writes at once; in memory order, transposed, and
-as an array that is still on a device, whose copy on the host is the one array that writing it takes. Every step runs in
-a process of its own, whose peak resident memory is compared with the array's size. The figures of time hang on the
-disk, and on what else it is doing.
+One array of so many GiB (2.25 by default), more than the 2 GiB that Linux writes at once; in memory order, transposed,
+and as an array that is still on a device, whose copy on the host is the one array that writing it takes. Every step
+runs in a process of its own, whose peak resident memory is compared with the array's size. The figures of time hang on
+the disk, and on what else it is doing.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,10 @@ import numpy as np
 from trainhooks.store import checkpoints, load_checkpoint, save_checkpoint
 from trainhooks.trainable import OnDevice
 
+from .pairs import Row, read, show
+
 MANY = 1 << 18
+STEPS = ("write", "verify", "read")
 
 
 def peak() -> int:
@@ -45,7 +49,7 @@ def made(size: int, kind: str) -> Any:
 
 
 def step(what: str, kind: str, size: int, folder: Path) -> None:
-    """Run one step and print the memory it took beyond the state, in arrays, and the seconds."""
+    """Run one step and print a row of the memory it took beyond the state, in arrays, with the seconds beside it."""
     state = {"w": made(size, kind), "small": np.ones(3, "M8[s]")} if what == "write" else {}
     before, begin = peak(), time.perf_counter()
     if what == "write":
@@ -63,19 +67,26 @@ def step(what: str, kind: str, size: int, folder: Path) -> None:
         rows = state["w"] if len(state["w"]) == 4 else state["w"].T
         for at in range(0, size // 16, MANY):
             assert (rows[:, at : at + MANY] == numbers(at, size // 16)).all()
-    print(f"{kind:11} {what:7} {extra:6.3f} arrays beyond the state, {size / seconds / 2**30:5.2f} GiB/s", flush=True)
+    show([Row(f"{kind}: memory to {what} it, beyond the state", extra, unit="arrays", beside=beside(size, seconds))])
 
 
-def main(gibibytes: float, where: str | None) -> None:
+def beside(size: int, seconds: float) -> str:
+    return f"{size / 2**30:.2f} GiB at {size / seconds / 2**30:.2f} GiB/s"
+
+
+def rows(gibibytes: float = 2.25, where: str | None = None) -> Iterator[Row]:
     for kind in ("dense", "transposed", "device"):
         with tempfile.TemporaryDirectory(dir=where) as folder:
-            for what in ("write", "verify", "read"):
-                command = [sys.executable, __file__, what, kind, str(int(gibibytes * 2**30) // 16 * 16), folder]
-                subprocess.run(command, check=True)
+            for what in STEPS:
+                own = [what, kind, str(int(gibibytes * 2**30) // 16 * 16), folder, "--json"]
+                command = [sys.executable, "-m", "benchmarks.big_checkpoint", *own]
+                done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+                yield from read(done.stdout.splitlines())
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] in (["write"], ["read"], ["verify"]):
-        step(sys.argv[1], sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))
+    given = [one for one in sys.argv[1:] if one != "--json"]
+    if given and given[0] in STEPS:
+        step(given[0], given[1], int(given[2]), Path(given[3]))
     else:
-        main(float(sys.argv[1]) if len(sys.argv) > 1 else 3.0, sys.argv[2] if len(sys.argv) > 2 else None)
+        show(rows(*map(float, given[:1]), *given[1:2]))

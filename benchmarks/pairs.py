@@ -15,6 +15,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+_IN = {"ns": 1e9, "ms": 1e3}
+"""Of a second."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -37,13 +40,26 @@ class Row:
     goal: float | None = None
     beside: str = ""
 
-    def __str__(self) -> str:
-        spread = "" if self.low is None or self.high is None else f"[{self._(self.low)} to {self._(self.high)}]"
-        goal = "" if self.goal is None else f"<= {self._(self.goal)}"
-        return f"{self.what:<78} {self._(self.value):>9} {self.unit:<5} {spread:<20} {goal:<10} {self.beside}"
+    @property
+    def reached(self) -> bool | None:
+        """Whether it is within its goal; None where it has none."""
+        return None if self.goal is None else self.value <= self.goal
 
-    def _(self, number: float) -> str:
-        return f"{number:.3f}" if self.unit == "x" else f"{number:.3g}"
+    @property
+    def spread(self) -> str:
+        """Its quartiles; nothing where it is a count."""
+        return "" if self.low is None or self.high is None else f"{self.shown(self.low)} to {self.shown(self.high)}"
+
+    def shown(self, number: float) -> str:
+        """A number of its unit, without the unit."""
+        if self.unit == "x":
+            return f"{number:.3f}"
+        return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
+
+    def __str__(self) -> str:
+        spread = f"[{self.spread}]" if self.spread else ""
+        goal = "" if self.goal is None else f"<= {self.shown(self.goal)}"
+        return f"{self.what:<78} {self.shown(self.value):>9} {self.unit:<5} {spread:<20} {goal:<10} {self.beside}"
 
 
 class Times:
@@ -65,11 +81,11 @@ class Times:
         low, middle, high = quartiles(a / b for a, b in pairs)
         return Row(what, middle, low, high, "x", goal, beside)
 
-    def more(self, what: str, ours: str, theirs: str, per: int, *, goal: float | None = None) -> Row:
-        """What ``ours`` costs more than ``theirs``, in ns for each of ``per``."""
+    def more(self, what: str, ours: str, theirs: str, per: int, *, unit: str = "ns", goal: float | None = None) -> Row:
+        """What ``ours`` costs more than ``theirs``, for each of ``per``, in ``"ns"`` or ``"ms"``."""
         pairs = zip(self.seconds[ours], self.seconds[theirs], strict=True)
-        low, middle, high = quartiles((a - b) / per * 1e9 for a, b in pairs)
-        return Row(what, middle, low, high, "ns", goal)
+        low, middle, high = quartiles((a - b) / per * _IN[unit] for a, b in pairs)
+        return Row(what, middle, low, high, unit, goal)
 
 
 def in_turn(calls: dict[str, Callable[[], object]], rounds: int = 31) -> Times:
@@ -86,7 +102,8 @@ def in_turn(calls: dict[str, Callable[[], object]], rounds: int = 31) -> Times:
     try:
         for number in range(rounds):
             turn = number % len(names)
-            for name in names[turn:] + names[:turn]:
+            order = names[turn:] + names[:turn]
+            for name in order if number % 2 else reversed(order):
                 begin = time.perf_counter()
                 own = calls[name]()
                 took = time.perf_counter() - begin
@@ -96,6 +113,17 @@ def in_turn(calls: dict[str, Callable[[], object]], rounds: int = 31) -> Times:
         gc.enable()
         gc.unfreeze()
     return Times(seconds)
+
+
+def of_processor(call: Callable[[], object]) -> Callable[[], float]:
+    """``call``, giving the seconds that the processor worked for it: for what waits for nothing, on a busy machine."""
+
+    def timed() -> float:
+        begin = time.process_time()
+        call()
+        return time.process_time() - begin
+
+    return timed
 
 
 def quartiles(numbers: Iterable[float]) -> tuple[float, float, float]:

@@ -160,7 +160,7 @@ class TorchTrainable(trainhooks.Trainable):
         def stepped(optimizer: Any, args: object, kwargs: object) -> None:
             if self._gives_states:
                 spend(optimizer)
-            found_inf = getattr(optimizer, "found_inf", None)  # GradScaler sets it for the length of a fused step
+            found_inf = vars(optimizer).get("found_inf")  # GradScaler sets it for the length of a fused step
             if found_inf is None or not found_inf.item():
                 call()
 
