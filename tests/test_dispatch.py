@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import linecache
+import re
 import traceback
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 import pytest
@@ -13,11 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainhooks import Callback, Event, EventBus, LoopRun, Run, between, every, once, when
-from trainhooks.dispatch import Listener, compile_listeners, interpret
+from trainhooks.dispatch import Listener, _code, compile_listeners, interpret
 from trainhooks.events import EVENTS
 from trainhooks.filters import Filter
 from trainhooks.progress import Progress
 from trainhooks.testing import batches
+from trainhooks.timings import Timings
 
 
 class First(Callback):
@@ -50,19 +54,53 @@ def test_a_listener_with_more_filters_keeps_those_that_it_has() -> None:
 def test_keywords_several_filters_and_an_error_policy_are_written_out() -> None:
     run = LoopRun()
 
-    @run.on("epoch_end", once(), when(bool), on_error="warn")
-    def show(run: Run, *, epoch: int) -> None: ...
+    @run.on("test_batch_end", once(), when(bool), on_error="warn")
+    def show(run: Run, *, batch: int) -> None: ...
 
-    assert run.bus.source("epoch_end") == (
-        "def epoch_end(epoch, logs):\n"
+    assert run.bus.source("test_batch_end") == (
+        "def test_batch_end(batch, logs):\n"
         "    try:\n"
         "        if _g0_0.due(_progress, run):\n"
         "            if _g0_1.due(_progress, run):\n"
         "                _g0_0.fired(_progress)\n"
-        "                _h0(run, epoch=epoch)\n"
+        "                _h0(run, batch=batch)\n"
         "    except _Exception as _error:\n"
         "        _on_error(_l0, _error)\n"
     )
+
+
+def test_a_rare_event_of_a_run_times_each_of_its_listeners() -> None:
+    run = LoopRun()
+    run.on("epoch_end", once(), on_error="warn")(lambda epoch: None)
+    run.on("epoch_end")(lambda logs: None)
+    assert run.bus.source("epoch_end") == (
+        "def epoch_end(epoch, logs):\n"
+        "    _then = _clock()\n"
+        "    try:\n"
+        "        if _g0_0.due(_progress, run):\n"
+        "            _g0_0.fired(_progress)\n"
+        "            _h0(epoch)\n"
+        "    except _Exception as _error:\n"
+        "        _on_error(_l0, _error)\n"
+        "    _now = _clock()\n"
+        "    _s0.seconds += _now - _then\n"
+        "    _s0.times += 1\n"
+        "    _then = _now\n"
+        "    _h1(logs)\n"
+        "    _now = _clock()\n"
+        "    _s1.seconds += _now - _then\n"
+        "    _s1.times += 1\n"
+        "    _then = _now\n"
+    )
+    assert "_clock" not in LoopRun().bus.source("train_batch_end") + EventBus().source("epoch_end")
+
+
+def test_a_lone_plain_hook_that_is_timed_is_not_the_dispatcher_itself() -> None:
+    first, run = First(), LoopRun()
+    run.add(first)
+    call, spent = run.bus.timed("train_batch_end")
+    assert (call != first.on_train_batch_end, [one.who for one in spent]) == (True, ["First.on_train_batch_end"])
+    assert run.bus.timed("optimizer_step") == (None, [])
 
 
 def test_a_lone_plain_hook_is_the_dispatcher_itself() -> None:
@@ -128,6 +166,12 @@ def failing(run: Any) -> bool:
     raise BoomError("in a filter")
 
 
+def raised_at(trace: TracebackType | None) -> int:
+    """The number of the listener that an exception came out of, by the line of the dispatcher that called it."""
+    (line,) = [frame.line for frame in traceback.extract_tb(trace) if frame.name == "epoch_end"]
+    return int(re.findall(r"_[hgl](\d+)", line or "")[0])
+
+
 filters = st.sampled_from(
     [
         every(steps=2),
@@ -151,12 +195,12 @@ specs = st.tuples(
 
 @settings(max_examples=150, deadline=None)
 @given(specs=st.lists(specs, max_size=4), jumps=st.lists(st.integers(0, 3), min_size=1, max_size=5))
-def test_the_compiled_function_and_its_plain_twin_behave_alike(
+def test_the_compiled_function_timed_or_not_and_its_plain_twin_behave_alike(
     specs: list[tuple[list[str], int, type[BaseException] | None, list[Filter], Any]], jumps: list[int]
 ) -> None:
     event = EVENTS["epoch_end"]
     stories: list[list[Any]] = []
-    for build in (compile_listeners, interpret):
+    for kind in ("compiled", "timed", "plain"):
         story: list[Any] = []
         listeners = [
             Listener(
@@ -168,24 +212,33 @@ def test_the_compiled_function_and_its_plain_twin_behave_alike(
             )
             for number, (takes, keyword, raises, gates, policy) in enumerate(specs)
         ]
-        progress = Progress()
+        progress, timings = Progress(), Timings(EventBus())
+        timings.clock = itertools.count().__next__  # each look takes a second
 
         def on_error(listener: Listener, error: Exception, story: list[Any] = story) -> None:
             story.append((listener.who, listener.on_error, repr(error)))
 
-        call = build(event, listeners, progress, progress, on_error)  # type: ignore[arg-type]  # step is all it asks
+        about: Any = (event, listeners, progress, progress, on_error)  # step is all that they ask of a run
+        call = interpret(*about) if kind == "plain" else compile_listeners(*about, timings if kind == "timed" else None)
+        reached = [0] * len(listeners)
         for number, jump in enumerate(jumps):
             progress.step += jump
             progress.epochs_done = number
             try:
                 if call is not None:
                     call(number, {"loss": 1.0})
+                whole = len(listeners)
             except (BoomError, KeyboardInterrupt) as error:
                 story.append(repr(error))
+                whole = raised_at(error.__traceback__) if kind == "timed" else 0
+            reached = [times + (which < whole) for which, times in enumerate(reached)]
+        if kind == "timed":
+            spent = [timings.of(one) for one in listeners]
+            assert [one.times for one in spent] == [one.seconds for one in spent] == reached
         # a run is told by its place, since each build has its own
         stories.append([str(one).replace(repr(progress), "RUN") for one in story])
         stories[-1].append(str([[gate.state() for gate in one.gates] for one in listeners]))
-    assert stories[0] == stories[1]
+    assert stories[0] == stories[1] == stories[2]
 
 
 # Names that could collide
@@ -228,28 +281,31 @@ def test_a_traceback_shows_the_generated_line() -> None:
     assert frames[-2:] == [("epoch_end", "_h0(epoch)"), ("fails", "raise BoomError")]
 
 
-def test_the_lines_go_with_the_function_at_once() -> None:
-    gc.collect()
+def test_the_lines_are_kept_once_for_all_of_one_form_and_go_with_the_last_user() -> None:
     before, event = of_ours(), EVENTS["epoch_end"]
+    gc.collect()
     gc.disable()  # without a cycle there is nothing for it to do
     try:
-        made = compile_listeners(event, [Listener(event, lambda epoch: None, "hook")], None, None, print)
+        _code.cache_clear()
+        made = [
+            compile_listeners(event, [Listener(event, lambda epoch: None, "hook")], None, None, print) for _ in "twice"
+        ]
         assert len(of_ours() - before) == 1
         linecache.checkcache()  # as traceback does: a name that is no file must stay
-        assert len(of_ours() - before) == 1
-        del made
-        assert of_ours() == before
+        _code.cache_clear()
+        assert len(of_ours() - before) == 1  # BUG: they went with the code of the module around the function
+        made.clear()
+        assert of_ours() - before == set()
     finally:
         gc.enable()
 
 
 def test_a_thousand_changes_leave_one_source_at_most() -> None:
-    gc.collect()
     before, bus = of_ours(), EventBus()
     for _ in range(1000):
         with bus.on("setup", once())(lambda: None):
             bus.emit("setup")
-    assert of_ours() == before
+    assert len(of_ours() - before) <= 1
 
 
 # Changes during an emit

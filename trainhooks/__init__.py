@@ -12,6 +12,7 @@ from .hookspecs import hookimpl
 from .logs import Logs, Mean
 from .loop import LoopRun
 from .numpy_model import MLP
+from .profile import profile
 from .run import EpochRecord, Run
 from .trainable import OnDevice, Trainable
 from .version import __version__ as __version__
@@ -46,6 +47,7 @@ __all__ = [
     "once",
     "plugins",
     "predict",
+    "profile",
     "schedules",
     "when",
     "wrap",

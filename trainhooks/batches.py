@@ -13,6 +13,7 @@ from .place import Place, Where
 from .progress import Progress
 from .run import Run
 from .signals import Signals
+from .timings import Timings
 
 
 class Batches:
@@ -25,12 +26,14 @@ class Batches:
         signals: what fires the events; after a pause it is mute, and scopes open and close in silence.
         is_unfinished: an epoch began, and did not end.
         place: where inside an epoch it is.
+        timings: where its time goes.
     """
 
     def __init__(self, run: Run, progress: Progress, bus: EventBus) -> None:
         self.run, self.progress, self.bus = run, progress, bus
         self.signals = Signals(run, progress, bus, lambda: self.is_whole)
         self.place = Place(progress, run.trainable)
+        self.timings = bus.timings = Timings(bus)
         self.stack: list[Frame] = []
         self.top: Frame | None = None
         self.logs = Logs()
@@ -133,6 +136,8 @@ class Batches:
             call(frame.batch, frame.logs)
         if progress.attention:
             self.signals.attend()
+        if frame.batch >= frame.look:
+            self.timings.samplers[frame.kind].arm(frame)
 
     def log(self, metrics: Mapping[str, Any], n: float = 1) -> None:
         """Add what the running batch reports to the running means of its epoch, validation or prediction.
@@ -149,7 +154,10 @@ class Batches:
 
     def drop_batch(self) -> None:
         """Forget a batch that the trainer began and will never end, if there is one; nothing is made up for it."""
-        self.stack[-1].in_batch = False
+        frame = self.stack[-1]
+        if frame.in_batch:
+            frame.in_batch = False
+            frame.batch -= 1  # so many had been begun and ended before it
 
     def count_steps(self, steps: int) -> None:
         """Count finished batches whose ends the trainer does not tell of."""

@@ -11,19 +11,26 @@ from typing import TYPE_CHECKING, Any, Final
 
 from . import errors
 from .callback import Callback
-from .dispatch import PHASES, Dispatcher, ErrorPolicy, Listener, Phase, compile_listeners, source
+from .dispatch import PHASES, Dispatcher, ErrorPolicy, Listener, Phase, compile_listeners, interpret, source
 from .events import ALIASES, EVENTS, SCOPES, Event, resolve
 from .filters import Filter
 
 if TYPE_CHECKING:
     from .progress import Progress
     from .run import Run
+    from .sampler import Spent
+    from .timings import Timings
 
 _RESERVED: Final = ("error", *ALIASES)
 """Names that no declared event may have: ``on_error`` is a callback's setting, and an alias is another event's."""
 
 _GUARDED: Final = ("exception", "teardown")
 """Events that reach every listener whatever another raised."""
+
+_TIMED: Final = frozenset(
+    f"{name}_{edge}" for name in ("train", "epoch", "test", "predict") for edge in ("begin", "end")
+) | {"setup", "stop"}
+"""Events whose listeners are timed each time, in a run: they are rare, and stand in no other listener's time."""
 
 
 class Handle:
@@ -96,6 +103,11 @@ class EventBus:
         self.failed: Callable[[object, str, Exception, str], bool] = lambda *told: False
         """Told of an exception that did not end training, with the callback or listener, how messages call it, and what
         became of it; says whether it has told the user."""
+        self.timings: Timings | None = None
+        """What times the listeners of a run."""
+        self.changes = 0
+        """How often the listeners of an event have changed."""
+        self._timed: dict[str, tuple[Dispatcher | None, list[Spent]]] = {}
         self.escaped: Exception | None = None
         """What a listener raised, last, out of an event that a callback fired: it is not that callback's own."""
 
@@ -233,7 +245,18 @@ class EventBus:
     def source(self, event: str) -> str:
         """The text of the function that ``event`` calls."""
         found = resolve(event, "source", self.events)
-        return source(found, self._ordered(found))
+        return source(found, self._ordered(found), timed=self._is_timed(found))
+
+    def timed(self, event: str) -> tuple[Dispatcher | None, list[Spent]]:
+        """The function that calls the listeners of ``event`` and times them, and where their times are added up."""
+        found = self._timed.get(event)
+        if found is None:
+            listeners = self._ordered(self.events[event])
+            timings = self.timings
+            assert timings is not None
+            call = self._compiled(self.events[event], timings)
+            found = self._timed[event] = (call, [timings.of(one) for one in listeners])
+        return found
 
     def guarded(
         self, event: str, *arguments: Any, raised: list[tuple[Listener, BaseException]] | None = None
@@ -249,7 +272,7 @@ class EventBus:
         raised = [] if raised is None else raised
         for listener in self._ordered(found):
             try:
-                compile_listeners(found, [listener], self.run, self.progress, self.report)(*arguments)  # type: ignore[misc]
+                interpret(found, [listener], self.run, self.progress, self.report)(*arguments)
             except BaseException as error:  # handed back, Ctrl-C too: the other listeners must still be reached
                 raised.append((listener, error))
         return raised
@@ -331,17 +354,25 @@ class EventBus:
 
     def _stale(self, event: Event) -> None:
         """Have the next emit compile anew; one that is under way goes on with the listeners that it began with."""
+        self._timed.pop(event.name, None)
+        self.changes += 1
         if not self._listeners[event.name]:
             self._call(event, None)
             return
 
         def compile_first(*arguments: Any) -> None:
-            call = compile_listeners(event, self._ordered(event), self.run, self.progress, self.report)
+            call = self._compiled(event, self.timings if self._is_timed(event) else None)
             self._call(event, call)
             if call is not None:
                 call(*arguments)
 
         self._call(event, compile_first)
+
+    def _compiled(self, event: Event, timings: Timings | None) -> Dispatcher | None:
+        return compile_listeners(event, self._ordered(event), self.run, self.progress, self.report, timings)
+
+    def _is_timed(self, event: Event) -> bool:
+        return self.timings is not None and event.name in _TIMED
 
     def _call(self, event: Event, call: Dispatcher | None) -> None:
         self.calls[event.name] = call

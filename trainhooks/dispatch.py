@@ -24,7 +24,7 @@ import itertools
 import linecache
 import weakref
 from collections.abc import Callable, Sequence
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from . import errors
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .callback import Callback
     from .progress import Progress
     from .run import Run
+    from .timings import Timings
 
 Phase = Literal["observe", "decide", "report", "save"]
 ErrorPolicy = Literal["raise", "warn", "disable"]
@@ -47,9 +48,15 @@ OnError = Callable[["Listener", Exception], None]
 Dispatcher = Callable[..., None]
 
 _numbers = itertools.count()
-_known: weakref.WeakKeyDictionary[FunctionType, tuple[Event, tuple[str, ...], frozenset[str]]]
-_known = weakref.WeakKeyDictionary()
-"""What is known of the arguments of methods: what they were asked about, and what came out."""
+_ODD: Final = (
+    inspect.CO_VARARGS
+    | inspect.CO_VARKEYWORDS
+    | inspect.CO_GENERATOR
+    | inspect.CO_COROUTINE
+    | inspect.CO_ITERABLE_COROUTINE
+    | inspect.CO_ASYNC_GENERATOR
+)
+"""The flags of a function that cannot be a hook."""
 
 
 class Listener:
@@ -92,7 +99,7 @@ class Listener:
         self.phase, self.on_error = phase, on_error
         self.filters: tuple[Filter, ...] = (*getattr(call, MARK, ()), *filters)
         self.gates: tuple[Gate, ...] = tuple(one.gate() for one in self.filters)
-        self.takes, self.by_keyword = _known_signature(event, call, who)
+        self.takes, self.by_keyword = _signature(event, call, who)
 
     def when_due(self, *filters: Filter) -> Listener:
         """The same hook with these filters as well."""
@@ -122,21 +129,16 @@ class Listener:
         return f"<Listener {self.who}>"
 
 
-def _known_signature(event: Event, call: Callable[..., Any], who: str) -> tuple[tuple[str, ...], frozenset[str]]:
-    """The same for each object of a class: ``inspect`` takes longer than all else that registration does."""
-    function = getattr(call, "__func__", None)
-    if not isinstance(function, FunctionType):
-        return _signature(event, call, who)
-    known = _known.get(function)
-    if known is None or known[0] is not event:
-        known = _known[function] = (event, *_signature(event, call, who))
-    return known[1:]
-
-
 def _signature(event: Event, call: Callable[..., Any], who: str) -> tuple[tuple[str, ...], frozenset[str]]:
     """The names that ``call`` takes, in order, and those of them that go by keyword."""
     if not callable(call):
         raise errors.not_callable(who, event.name)
+    function = getattr(call, "__func__", None)
+    if type(function) is FunctionType and function.__dict__.keys() <= {MARK}:  # a plain method: read off its code
+        own, first = function.__code__, function.__code__.co_argcount
+        takes = own.co_varnames[1 : first + own.co_kwonlyargcount]
+        if first and not own.co_flags & _ODD and set(takes) <= set(event.offers):  # what is odd is told of below
+            return takes, frozenset(own.co_varnames[first : first + own.co_kwonlyargcount])
     for code in (call, getattr(call, "__call__", None)):  # noqa: B004  # an object's own is what would be called
         if inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code):
             raise errors.coroutine_hook(who, event.name)
@@ -147,7 +149,7 @@ def _signature(event: Event, call: Callable[..., Any], who: str) -> tuple[tuple[
     except (ValueError, TypeError):
         raise errors.no_signature(who, event.name, event.offers) from None
     bound = call.keywords if isinstance(call, functools.partial) else {}
-    takes, by_keyword = [], set()
+    taken, by_keyword = [], set()
     for parameter in parameters:
         if parameter.name in bound:
             continue
@@ -156,15 +158,17 @@ def _signature(event: Event, call: Callable[..., Any], who: str) -> tuple[tuple[
             raise errors.starred_argument(who, event.name, stars + parameter.name, event.offers)
         if parameter.name not in event.offers:
             raise errors.unknown_argument(who, event.name, parameter.name, event.offers)
-        takes.append(parameter.name)
+        taken.append(parameter.name)
         if parameter.kind is parameter.KEYWORD_ONLY:
             by_keyword.add(parameter.name)
-    return tuple(takes), frozenset(by_keyword)
+    return tuple(taken), frozenset(by_keyword)
 
 
-def source(event: Event, listeners: Sequence[Listener]) -> str:
-    """The text of the dispatcher for these listeners, in this order."""
+def source(event: Event, listeners: Sequence[Listener], *, timed: bool = False) -> str:
+    """The text of the dispatcher for these listeners, in this order; ``timed`` adds up what each of them takes."""
     lines = [f"def {event.name}({', '.join(event.args)}):"]
+    if timed:
+        lines.append("    _then = _clock()")
     for number, listener in enumerate(listeners):
         pad = "    "
         if listener.on_error != "raise":
@@ -180,28 +184,55 @@ def source(event: Event, listeners: Sequence[Listener]) -> str:
         lines.append(f"{pad}_h{number}({passed})")
         if listener.on_error != "raise":
             lines += ["    except _Exception as _error:", f"        _on_error(_l{number}, _error)"]
+        if timed:
+            lines += ["    _now = _clock()", f"    _s{number}.seconds += _now - _then", f"    _s{number}.times += 1"]
+            lines += ["    _then = _now"]
     return "\n".join(lines) + "\n"
 
 
 def compile_listeners(
-    event: Event, listeners: Sequence[Listener], run: Run | None, progress: Progress | None, on_error: OnError
+    event: Event,
+    listeners: Sequence[Listener],
+    run: Run | None,
+    progress: Progress | None,
+    on_error: OnError,
+    timings: Timings | None = None,
 ) -> Dispatcher | None:
-    """One function of the event's arguments that calls all of ``listeners``; None when there are none."""
+    """One function of the event's arguments that calls all of ``listeners``; None when there are none.
+
+    Args:
+        event: that they listen to.
+        listeners: in the order in which they are called.
+        run, progress: bound in it.
+        on_error: told of the exceptions that are not to be raised.
+        timings: adds up what each of them takes; None where that is not asked for.
+    """
     if not listeners:
         return None
-    if len(listeners) == 1 and listeners[0].is_plain:
+    if len(listeners) == 1 and listeners[0].is_plain and timings is None:
         return listeners[0].call
     names: dict[str, Any] = {"run": run, "_progress": progress, "_on_error": on_error, "_Exception": Exception}
     for number, listener in enumerate(listeners):
         names[f"_h{number}"] = listener.call
         names[f"_l{number}"] = listener
         names |= {f"_g{number}_{which}": gate for which, gate in enumerate(listener.gates)}
-    text = source(event, listeners)
-    filename = f"<trainhooks {event.name} {next(_numbers)}>"
-    exec(compile(text, filename, "exec"), names)  # the text holds names of ours alone, never a user's
-    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    if timings is not None:
+        names["_clock"] = timings.clock
+        names |= {f"_s{number}": timings.of(listener) for number, listener in enumerate(listeners)}
+    text = source(event, listeners, timed=timings is not None)
+    exec(_code(text, event.name), names)  # the text holds names of ours alone, never a user's
     made: Dispatcher = names.pop(event.name)  # without a cycle through its globals it goes when its last user goes
-    weakref.finalize(made, linecache.cache.pop, filename, None).atexit = False
+    return made
+
+
+@functools.lru_cache(maxsize=128)
+def _code(text: str, event: str) -> CodeType:
+    """Kept, since one run's listeners have the form of the last one's; and its lines as long as it is."""
+    filename = f"<trainhooks {event} {next(_numbers)}>"
+    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    made = compile(text, filename, "exec")
+    (code,) = (one for one in made.co_consts if isinstance(one, CodeType))  # the function's: it outlives the module's
+    weakref.finalize(code, linecache.cache.pop, filename, None).atexit = False
     return made
 
 

@@ -129,6 +129,7 @@ class Driver(Scopes):
         if self.trainable.missing("optimizer_step") is None:
             self._unwatch = self.trainable.watch_optimizer(self.optimizer_stepped)
         self.push(Frame("run", None, "", ()))
+        self.timings.begin()
         self.signals.fire("setup")
 
     @contextlib.contextmanager
@@ -182,6 +183,7 @@ class Driver(Scopes):
         try:
             self.bus.guarded("teardown", raised=raised)
         finally:
+            self.timings.end()
             for callback in self.bus.attached:
                 callback.run = None
             self.bus.escaped = None  # its traceback would keep alive whatever it went through

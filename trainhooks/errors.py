@@ -343,6 +343,24 @@ def misplaced_scope(kind: str, top: str, places: Sequence[str]) -> GrammarError:
     )
 
 
+def slow_listener(who: str, seconds: float, step: str, step_seconds: float, share: float) -> str:
+    """The warning about a listener that takes longer than what it listens to."""
+    return (
+        f"{who} takes {duration(seconds)} a batch, longer than the {step} itself ({duration(step_seconds)}): "
+        f"{share:.0%} of the time of a batch. Have it do its work less often, as with @trainhooks.every(steps=100), or "
+        "at the end of the epoch; where it reads what is on a device, it waits for the device. "
+        "print(trainhooks.profile(run)) shows where the time goes."
+    )
+
+
+def duration(seconds: float) -> str:
+    """``7205 s``, ``1.2 s``, ``34 ms`` or ``5.6 us``: three digits, or all seconds."""
+    if seconds >= 999.5:
+        return f"{seconds:.0f} s"
+    unit, size = next((one for one in (("s", 1.0), ("ms", 1e-3)) if seconds >= 0.9995 * one[1]), ("us", 1e-6))
+    return f"{seconds / size:.3g} {unit}"
+
+
 def misplaced_batch(top: str, places: Sequence[str]) -> GrammarError:
     hint = " Open 'pass' first." if top == "epoch" else ""
     return GrammarError(f"a batch has its place in {listing(places)}, and open is {top!r}.{hint}")

@@ -59,6 +59,8 @@ class Frame:
         self.calls = calls
         """What the events of its batches call; None where it has no batches."""
         self.batch = -1
+        self.look = 0
+        """The batch after which ``timings`` is to be asked."""
         self.in_batch = False
         self.is_top = False
         """Nothing stands in it."""

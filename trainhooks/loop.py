@@ -323,6 +323,7 @@ class LoopRun(_Forwards):
         if running is not None:
             frame.batch, frame.random, frame.loader_state = running["batch"], running["random"], running["loader"]
             progress.batch = max(frame.batch, 0)
+            driver.timings.samplers[kind].enter(frame)
             if frame.logs is not None and running["logs"] is not None:
                 frame.logs.load_state_dict(running["logs"])
         return frame, running

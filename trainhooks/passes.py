@@ -49,6 +49,7 @@ def batches(
     assert calls is not None
     trains, predicts, logs = frame.kind == "pass", frame.kind == "predict", frame.logs
     batch, steps = frame.batch, int(trains)
+    sampler, look = driver.timings.samplers[frame.kind], frame.look
     try:
         # A pause cannot have been taken in what follows: that is done between passes. So nothing here asks for it.
         items = _items(driver, frame, loader, limit, running)
@@ -76,6 +77,8 @@ def batches(
                 driver.signals.attend()
                 if progress.halt and _is_over(driver, frame):
                     break
+            if batch >= look:
+                look = sampler.arm(frame)
         else:
             frame.over = frame.over or items is not _NOTHING
         driver.close(frame.kind)

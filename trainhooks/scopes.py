@@ -96,6 +96,8 @@ class Scopes(Batches):
         frame.index = index
         frame.is_nested = kind in ("test", "predict") and self.is_in_batch
         self.push(frame)
+        if frame.calls is not None and kind != "pass":
+            self.timings.samplers[kind].enter(frame)
         if kind == "train":
             progress.max_epochs = progress.max_epochs if epochs is None else epochs
             progress.steps_per_epoch = progress.steps_per_epoch if steps is None else steps
@@ -117,6 +119,7 @@ class Scopes(Batches):
         elif kind == "pass":
             progress.phase = "train"
             frame.batch = self.stack[-2].batch  # a second pass goes on counting
+            self.timings.samplers[kind].enter(frame)
         elif kind in ("test", "predict"):
             progress.phase, progress.batch = kind, 0
             if kind == "test":
@@ -157,6 +160,8 @@ class Scopes(Batches):
             self.boundary()
         if kind == "epoch" and not self.signals.muted:
             self.place.arrive(frame)
+        if frame.calls is not None:
+            self.timings.samplers[kind].leave(frame)
         self.pop()  # first, so that a hook that raises in its end does not have it ended again
         progress = self.progress
         if logs is not None:

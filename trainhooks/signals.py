@@ -88,7 +88,8 @@ class Signals:
         self.progress.save_asked = False
         for saver in self.savers():
             try:
-                saver.save(self.run)
+                with self.run.timings.each(f"{type(saver).__name__}.save"):
+                    saver.save(self.run)
             except Exception as error:
                 if saver.on_error == "raise":
                     raise

@@ -12,6 +12,7 @@ from .world import World
 
 if TYPE_CHECKING:
     from .driver import Driver
+    from .timings import Timings
 
 Outcome = Literal["completed", "stopped", "paused", "failed", "interrupted"]
 
@@ -171,6 +172,13 @@ class View:
     def outcome(self) -> Outcome | None:
         """How it ended: ``"completed"`` once ``max_epochs`` is reached; None while it runs."""
         return self._driver.outcome
+
+    # What it took
+
+    @property
+    def timings(self) -> Timings:
+        """Where its time goes; ``print(trainhooks.profile(run))`` shows it, ``run.timings.every = 1`` times all."""
+        return self._driver.timings
 
     # What it goes on from
 
