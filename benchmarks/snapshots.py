@@ -9,6 +9,11 @@ again, outside the seconds, as a new best replaces the last.
 Keras on JAX: the bytes that a snapshot at an epoch's end copies, seen from where its arrays have their memory: JAX's
 arrays never change. But ``fit`` donates them to its next step, after which a mere reference is to a deleted array; so
 the script also trains on, and raises where the snapshot is no longer what it was.
+
+So the goal cannot be had. A NumPy view of an array on the CPU is the array's own memory and would count as 0 here, but
+the copy is only put off: the next step is compiled to write over the weights, and where somebody has a view of them
+XLA copies them first, which takes as long as the snapshot did. That is a leniency of XLA's CPU client, which its source
+says may end; on other devices reading an array copies it to the host.
 """
 
 from __future__ import annotations

@@ -17,17 +17,17 @@ CORE = Path(trainhooks.__file__).parent
 ADAPTERS = CORE.parent / "adapters" / "trainhooks_adapters"
 
 _HOOKS = {"errors", "checks", "events", "filters", "gates", "dispatch", "callback"}
-_RUN = {"errors", "checks", "progress", "trainable", "logs", "world", "view", "run"}
+_RUN = {"errors", "checks", "progress", "trainable", "readings", "means", "logs", "world", "view", "run"}
 _DRIVER = (
     _HOOKS
     | _RUN
-    | {"bus", "frames", "signals", "randomness", "loaders", "place", "batches", "scopes", "attach", "endings"}
+    | {"bus", "frames", "signals", "randomness", "loaders", "place", "sampler", "timings", "batches", "scopes"}
 )
-_DRIVER |= {"checkpoint", "store", "offers", "guests"}
+_DRIVER |= {"attach", "endings", "checkpoint", "store", "offers", "guests"}
 _LOOP = _DRIVER | {"driver", "passes", "loop", "fit"}
 _MODELS = {"numpy_optimizers", "numpy_model", "schedules", "datasets"}
 _PLUGINS = {"hookspecs", "answers", "failures", "selection", "plugin", "discovery", "plugins"}
-_TOP = _LOOP | _MODELS | _PLUGINS | {"callbacks", "wrap", "version"}
+_TOP = _LOOP | _MODELS | _PLUGINS | {"callbacks", "profile", "wrap", "version"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     # a module or a folder of the package -> what of the package it may import when it runs
@@ -37,7 +37,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "filters": {"checks", "gates"},
     "events": {"errors"},
     "dispatch": {"errors", "events", "filters", "gates"},
-    "logs": {"errors"},
+    "readings": {"errors"},
+    "means": {"readings"},
+    "logs": {"errors", "means", "readings"},
     "progress": {"errors", "checks"},
     "trainable": {"errors"},
     "world": set(),
@@ -47,12 +49,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "view": _RUN - {"view", "run"},
     "run": _RUN - {"run"},  # and never the bus or the driver that it fronts
     "frames": {"events", "logs"},
+    "sampler": {"errors"},
+    "timings": {"sampler"},
+    "profile": {"errors", "timings"},
     "signals": _HOOKS | _RUN | {"bus"},
     "randomness": set(),
     "loaders": set(),
     "place": {"errors", "frames", "loaders", "randomness"},
     "checkpoint": _HOOKS | _RUN | {"place", "store"},
-    "batches": _HOOKS | _RUN | {"bus", "frames", "signals", "place"},
+    "batches": _HOOKS | _RUN | {"bus", "frames", "signals", "place", "timings"},
     "scopes": _HOOKS | _RUN | {"bus", "frames", "signals", "place", "batches"},
     "offers": {"events", "callback"},
     "guests": {"events", "dispatch", "callback", "store"},

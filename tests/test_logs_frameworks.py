@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import gc
 import math
+import os
+import sys
 import weakref
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
+import numpy
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from trainhooks import Logs, Mean
 from trainhooks.errors import MetricValueError
@@ -233,6 +239,134 @@ def test_jax_arrays_that_are_not_one_real_number_are_refused_when_logged(jax: An
         said.append(str(caught.value).rpartition(" is ")[0].partition("(loss=...): ")[2][:6])
     shaped, other = str(type(jax.numpy.ones(3)).__module__)[:4], "Array("
     assert said == [f"a {shaped}", f"a {shaped}", other, other]
+
+
+GIVING = {"_item", "_value", "__array__", "__float__", "__int__", "__bool__", "__index__"}
+
+
+def reads_of(jax: Any, call: Callable[[], object]) -> int:
+    """How often ``call`` has a jax array give its value to the host."""
+    home = os.path.dirname(jax.__file__)
+    found: list[str] = []
+    within: list[bool] = []
+
+    def inside(frame: FrameType | None) -> bool:
+        return frame is not None and frame.f_code.co_filename.startswith(home)
+
+    def note(frame: FrameType, event: str, called: Any) -> None:
+        if event == "call":
+            if frame.f_code.co_name in GIVING and inside(frame) and not inside(frame.f_back) and not within:
+                found.append(frame.f_code.co_name)
+        elif called is numpy.asarray and not inside(frame):
+            if event == "c_call":
+                found.append("asarray")
+                within.append(True)
+            else:
+                within.clear()
+
+    sys.setprofile(note)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return len(found)
+
+
+def added(values: Any, n: float = 1) -> Mean:
+    mean = Mean()
+    for value in values:
+        mean.add(value, n)
+    return mean
+
+
+@pytest.mark.parametrize(
+    "count, reads", [(1, 1), (7, 7), (8, 1), (64, 1), (65, 1), (300, 1), (1024, 1), (1025, 2), (1537, 3)]
+)
+def test_many_jax_arrays_are_read_together(jax: Any, count: int, reads: int) -> None:
+    value = jax.numpy.ones(())
+    mean, results = Mean(), []
+
+    def run() -> None:
+        for _ in range(count):
+            mean.add(value, 2)
+        results.extend([mean.value(), mean.value()])
+
+    assert (reads_of(jax, run), results, mean.weight) == (reads, [1.0, 1.0], 2 * count)
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "float32", "int8", "uint32", "bool_"])
+def test_those_that_are_read_together_may_be_of_any_real_dtype(jax: Any, name: str) -> None:
+    largest = 2**24 + 1 if name == "uint32" else 1  # is no float32
+    values = list(jax.numpy.asarray([0, 1, largest] * 3).astype(getattr(jax.numpy, name)))
+    mean, seen = added(values), []
+    assert reads_of(jax, lambda: seen.append(mean.value())) == 1
+    assert seen == [(largest + 1) / 3]
+
+
+@pytest.mark.parametrize("odd", ["dtype", "shape"])
+def test_jax_arrays_that_are_not_alike_are_read_one_by_one(jax: Any, odd: str) -> None:
+    value = jax.numpy.asarray(16_777_217) if odd == "dtype" else jax.numpy.full((1, 1), 2.0)  # the first is no float32
+    mean = added([*[jax.numpy.full((), 0.5)] * 9, value])
+    assert mean.value() == (4.5 + float(value.item())) / 10
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(width=32), st.sampled_from([0, 1, 32, 0.3])), max_size=40),
+    st.sampled_from([1, 2, 60]),
+    st.sets(st.integers(0, 40)),
+)
+def test_a_mean_is_to_the_bit_that_of_reading_each_value_at_once(
+    logged: list[tuple[float, float]], times: int, asked: set[int]
+) -> None:
+    jnp = pytest.importorskip("jax.numpy", reason="jax is not installed")
+    late, at_once = Mean(), Mean()
+    arrays = [(jnp.float32(value), n) for value, n in logged]
+    for _ in range(times):
+        for place, (array, n) in enumerate(arrays):
+            late.add(array, n)
+            at_once.add(array.item(), n)
+            if times == 1 and place in asked:
+                late.value()
+    assert repr(late.value()) == repr(at_once.value())
+
+
+@pytest.mark.parametrize("count", [3, 100])
+def test_a_jax_array_that_was_donated_before_it_is_read_is_refused_in_a_sentence(jax: Any, count: int) -> None:
+    mean = added([jax.numpy.ones(()) for _ in range(count)])
+    gone = jax.numpy.ones(())
+    mean.add(gone)
+    jax.jit(lambda x: x + 1, donate_argnums=0)(gone)
+    with pytest.raises(MetricValueError) as caught:
+        mean.value()
+    kind = f"{type(gone).__module__}.{type(gone).__qualname__}"
+    said = f"a {kind} was deleted before it was read, as what is donated to a step is: log a copy"
+    assert str(caught.value) == said
+
+
+def test_a_jax_array_that_is_donated_after_its_mean_is_read_does_no_harm(jax: Any) -> None:
+    values = [jax.numpy.ones(()) for _ in range(20)]
+    mean = added(values)
+    assert mean.value() == 1.0
+    values[0].delete()
+    mean.add(jax.numpy.asarray(22.0))
+    assert mean.value() == 2.0
+
+
+def test_logs_that_are_read_while_a_function_is_traced_are_those_of_before(jax: Any) -> None:
+    mean, seen = added(jax.numpy.ones(()) for _ in range(20)), []
+    jax.jit(lambda x: (seen.append(mean.value()), x)[1])(1.0)
+    assert seen == [1.0]
+
+
+def test_what_is_logged_without_end_is_not_held_without_end(jax: Any) -> None:
+    mean, made = Mean(), []
+    for _ in range(2000):
+        value = jax.numpy.float32(1)
+        made.append(weakref.ref(value))
+        mean.add(value)
+        del value
+    assert (sum(one() is not None for one in made) <= 1024, mean.value()) == (True, 1.0)
 
 
 def test_torch_and_jax_and_numbers_may_take_turns_in_one_mean(torch: Any, device: Any, jax: Any) -> None:
