@@ -245,7 +245,7 @@ class EventBus:
     def source(self, event: str) -> str:
         """The text of the function that ``event`` calls."""
         found = resolve(event, "source", self.events)
-        return source(found, self._ordered(found), timed=self._is_timed(found))
+        return source(found, [one.form for one in self._ordered(found)], timed=self._is_timed(found))
 
     def timed(self, event: str) -> tuple[Dispatcher | None, list[Spent]]:
         """The function that calls the listeners of ``event`` and times them, and where their times are added up."""

@@ -22,10 +22,11 @@ import functools
 import inspect
 import itertools
 import linecache
+import textwrap
 import weakref
 from collections.abc import Callable, Sequence
 from types import CodeType, FunctionType
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from . import errors
 from .events import Event
@@ -59,6 +60,22 @@ _ODD: Final = (
 """The flags of a function that cannot be a hook."""
 
 
+class Form(NamedTuple):
+    """What the text of a dispatcher hangs on, of one listener: equal for those of two objects of a class.
+
+    Attributes:
+        takes: the names that its hook takes, in order.
+        by_keyword: those of them that go by keyword.
+        is_guarded: an exception in it does not end the event.
+        gates: for each filter the text of its condition, and whether it remembers.
+    """
+
+    takes: tuple[str, ...]
+    by_keyword: frozenset[str]
+    is_guarded: bool
+    gates: tuple[tuple[str, bool], ...]
+
+
 class Listener:
     """One hook registered for one event.
 
@@ -75,7 +92,19 @@ class Listener:
         RegistrationError: it cannot be called with what the event offers.
     """
 
-    __slots__ = ("by_keyword", "call", "event", "filters", "gates", "on_error", "owner", "phase", "takes", "who")
+    __slots__ = (
+        "by_keyword",
+        "call",
+        "event",
+        "filters",
+        "form",
+        "gates",
+        "on_error",
+        "owner",
+        "phase",
+        "takes",
+        "who",
+    )
 
     def __init__(
         self,
@@ -100,6 +129,8 @@ class Listener:
         self.filters: tuple[Filter, ...] = (*getattr(call, MARK, ()), *filters)
         self.gates: tuple[Gate, ...] = tuple(one.gate() for one in self.filters)
         self.takes, self.by_keyword = _signature(event, call, who)
+        gates = tuple((gate.source, gate.remembers) for gate in self.gates)
+        self.form = Form(self.takes, self.by_keyword, on_error != "raise", gates)
 
     def when_due(self, *filters: Filter) -> Listener:
         """The same hook with these filters as well."""
@@ -164,25 +195,31 @@ def _signature(event: Event, call: Callable[..., Any], who: str) -> tuple[tuple[
     return tuple(taken), frozenset(by_keyword)
 
 
-def source(event: Event, listeners: Sequence[Listener], *, timed: bool = False) -> str:
-    """The text of the dispatcher for these listeners, in this order; ``timed`` adds up what each of them takes."""
+def source(event: Event, forms: Sequence[Form], *, timed: bool = False) -> str:
+    """The text of the dispatcher for listeners of these forms, in this order.
+
+    Args:
+        event: that they listen to.
+        forms: of each listener.
+        timed: whether it adds up what each of them takes.
+    """
     lines = [f"def {event.name}({', '.join(event.args)}):"]
     if timed:
         lines.append("    _then = _clock()")
-    for number, listener in enumerate(listeners):
+    for number, form in enumerate(forms):
         pad = "    "
-        if listener.on_error != "raise":
+        if form.is_guarded:
             lines.append(f"{pad}try:")
             pad += "    "
-        for which, gate in enumerate(listener.gates):
-            lines.append(f"{pad}if {gate.source.format(g=f'_g{number}_{which}')}:")
+        for which, (text, _) in enumerate(form.gates):
+            lines.append(f"{pad}if {text.format(g=f'_g{number}_{which}')}:")
             pad += "    "
-        for which, gate in enumerate(listener.gates):
-            if gate.remembers:
+        for which, (_, remembers) in enumerate(form.gates):
+            if remembers:
                 lines.append(f"{pad}_g{number}_{which}.fired(_progress)")
-        passed = ", ".join(f"{name}={name}" if name in listener.by_keyword else name for name in listener.takes)
+        passed = ", ".join(f"{name}={name}" if name in form.by_keyword else name for name in form.takes)
         lines.append(f"{pad}_h{number}({passed})")
-        if listener.on_error != "raise":
+        if form.is_guarded:
             lines += ["    except _Exception as _error:", f"        _on_error(_l{number}, _error)"]
         if timed:
             lines += ["    _now = _clock()", f"    _s{number}.seconds += _now - _then", f"    _s{number}.times += 1"]
@@ -211,29 +248,36 @@ def compile_listeners(
         return None
     if len(listeners) == 1 and listeners[0].is_plain and timings is None:
         return listeners[0].call
-    names: dict[str, Any] = {"run": run, "_progress": progress, "_on_error": on_error, "_Exception": Exception}
-    for number, listener in enumerate(listeners):
-        names[f"_h{number}"] = listener.call
-        names[f"_l{number}"] = listener
-        names |= {f"_g{number}_{which}": gate for which, gate in enumerate(listener.gates)}
-    if timings is not None:
-        names["_clock"] = timings.clock
-        names |= {f"_s{number}": timings.of(listener) for number, listener in enumerate(listeners)}
-    text = source(event, listeners, timed=timings is not None)
-    exec(_code(text, event.name), names)  # the text holds names of ours alone, never a user's
-    made: Dispatcher = names.pop(event.name)  # without a cycle through its globals it goes when its last user goes
-    return made
+    stand_for: list[Any] = [run, progress, on_error, Exception, None if timings is None else timings.clock]
+    for listener in listeners:
+        stand_for += (listener.call, listener, *listener.gates)
+        if timings is not None:
+            stand_for.append(timings.of(listener))
+    return _binder(event, tuple(listener.form for listener in listeners), timings is not None)(*stand_for)
 
 
 @functools.lru_cache(maxsize=128)
-def _code(text: str, event: str) -> CodeType:
-    """Kept, since one run's listeners have the form of the last one's; and its lines as long as it is."""
-    filename = f"<trainhooks {event} {next(_numbers)}>"
+def _binder(event: Event, forms: tuple[Form, ...], timed: bool) -> Callable[..., Dispatcher]:
+    """What makes a dispatcher of that which its names stand for.
+
+    It is kept, since the listeners of one run have the form of the last one's. The names are a function's own and no
+    globals: what Python learns of globals it keeps with the code, and forgets when another run's are others.
+    """
+    names = ["run", "_progress", "_on_error", "_Exception", "_clock"]
+    for number, form in enumerate(forms):
+        names += (f"_h{number}", f"_l{number}", *(f"_g{number}_{which}" for which in range(len(form.gates))))
+        if timed:
+            names.append(f"_s{number}")
+    inner = textwrap.indent(source(event, forms, timed=timed), "    ")
+    text = f"def bind({', '.join(names)}):\n{inner}    return {event.name}\n"
+    filename = f"<trainhooks {event.name} {next(_numbers)}>"
     linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
-    made = compile(text, filename, "exec")
-    (code,) = (one for one in made.co_consts if isinstance(one, CodeType))  # the function's: it outlives the module's
-    weakref.finalize(code, linecache.cache.pop, filename, None).atexit = False
-    return made
+    scope: dict[str, Any] = {}
+    exec(compile(text, filename, "exec"), scope)  # the text holds names of ours alone, never a user's
+    bind: Callable[..., Dispatcher] = scope.pop("bind")
+    (code,) = (one for one in bind.__code__.co_consts if isinstance(one, CodeType))
+    weakref.finalize(code, linecache.cache.pop, filename, None).atexit = False  # the dispatcher's: it may outlive this
+    return bind
 
 
 def interpret(
