@@ -50,8 +50,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "run": _RUN - {"run"},  # and never the bus or the driver that it fronts
     "frames": {"events", "logs"},
     "sampler": {"errors"},
-    "timings": {"sampler"},
-    "profile": {"errors", "timings"},
+    "timings": {"checks", "sampler"},
+    "profile": {"errors", "sampler", "timings"},
     "signals": _HOOKS | _RUN | {"bus"},
     "randomness": set(),
     "loaders": set(),

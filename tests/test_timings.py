@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from clocks import Clock, Takes, figures, is_put_back, loop_run
 from small_models import batches as rows
 
-from trainhooks import MLP, Callback, Driver, LoopRun, Run, profile
+from trainhooks import MLP, Callback, Driver, Event, LoopRun, Run, profile
+from trainhooks.dispatch import Listener
 from trainhooks.testing import Do, StopAt, batches
 
 
@@ -179,7 +181,7 @@ def test_several_steps_in_one_call_count_as_so_many() -> None:
             driver.batch_end(steps=8)
             clock.take(1)
     assert figures(driver.run) == {
-        "training step": (25, 25, 32),
+        "training step": (32, 32, 32),
         "Takes.on_train_batch_end": (4, 4, 8),
         "training: waiting for data": (24, 24, 3),
         "Takes.on_train_batch_begin": (4, 4, 0),
@@ -223,3 +225,43 @@ def test_a_checkpoint_is_timed_each_time_and_is_no_wait_for_data() -> None:
         "training: waiting for data": (2, 2, 2),
         "Do.on_train_batch_end": (3, 3, 0),
     }
+
+
+class Steps(Callback):
+    """Listens by a method that is called otherwise."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+
+    def listeners(self, events: Mapping[str, Event]) -> list[Listener]:
+        return [Listener(events["epoch_end"], self._look, "Steps._look", owner=self)]
+
+    def _look(self, epoch: int) -> None:
+        self.clock.take(7)
+
+
+def test_a_listener_is_called_by_its_event_whatever_its_method_is_called() -> None:
+    clock = Clock()
+    with loop_run(clock, Steps(clock)) as run:
+        for _epoch in run.epochs(2):
+            pass
+    assert figures(run) == {"Steps.on_epoch_end": (2, 2, 14)}
+
+
+def test_a_sample_of_the_slower_batches_is_not_held_to_be_more_than_all_took() -> None:
+    clock = Clock()
+    with loop_run(clock, each=64) as run:
+        for _epoch in run.epochs(1):
+            for number, _ in enumerate(run.train(range(200))):
+                clock.take(100 if number == 3 else 1)  # the first that is timed
+    (step,) = (line for line in profile(run).lines if line.what == "training step")
+    assert (step.times, step.seconds, profile(run).seconds) == (200, 299, 299)
+
+
+@pytest.mark.parametrize("given", [0, -3, 0.5, float("nan"), None, "64", True])
+def test_one_batch_in_so_many_is_a_whole_number(given: Any) -> None:
+    run = LoopRun()
+    with pytest.raises(ValueError, match=r"a whole number, at least 1$") as caught:
+        run.timings.every = given
+    assert str(caught.value).startswith(f"run.timings.every = {given!r}: ")
+    assert run.timings.every == 64

@@ -149,7 +149,7 @@ def test_a_callback_that_joins_is_timed_from_then_on() -> None:
                 run.add(Takes(clock, 0, 2))
             for _ in run.train(batches(4)):
                 clock.take(5)
-    assert run.timings.spent["train_batch_end", "Takes.on_train_batch_end"].times == 4
+    assert run.timings.spent["on_train_batch_end", "Takes.on_train_batch_end"].times == 4
     assert figures(run)["training step"] == (8, 8, 40)
 
 
@@ -171,7 +171,7 @@ def test_a_batch_that_is_begun_and_never_ended_does_not_count() -> None:
             driver.close("pass")
             driver.close("epoch")
     assert driver.timings.samplers["pass"].stepped == 30
-    assert driver.timings.spent["train_batch_begin", "Takes.on_train_batch_begin"].seconds == 6
+    assert driver.timings.spent["on_train_batch_begin", "Takes.on_train_batch_begin"].seconds == 6
 
 
 def test_a_callback_that_was_taken_off_is_not_kept() -> None:
@@ -187,7 +187,7 @@ def test_a_callback_that_was_taken_off_is_not_kept() -> None:
                 del taken
         gc.collect()
         assert gone() is None
-    assert run.timings.spent["train_batch_end", "Takes.on_train_batch_end"].seconds == 3
+    assert run.timings.spent["on_train_batch_end", "Takes.on_train_batch_end"].seconds == 3
 
 
 # Timing changes nothing

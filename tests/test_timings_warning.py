@@ -17,7 +17,8 @@ def test_a_listener_that_takes_longer_than_the_step_is_named_once_when_it_is_sur
             9,  # the third that was timed
             "Takes.on_train_batch_end takes 2 s a batch, longer than the training step itself (500 ms): 80% of the "
             "time of a batch. Have it do its work less often, as with @trainhooks.every(steps=100), or at the end of "
-            "the epoch; where it reads what is on a device, it waits for the device. print(trainhooks.profile(run)) "
+            "the epoch. (Where it reads what the step still computes, it is charged with the wait for that.) "
+            "print(trainhooks.profile(run)) "
             "shows where the time goes.",
         )
     ]

@@ -125,15 +125,18 @@ class Batches:
         frame.in_batch = False
         if logs is not None:
             frame.logs = self.logs = logs
+        batch = frame.batch
+        if steps > 1:
+            frame.batch = batch + steps - 1
         call, muted = frame.calls.end, self.signals.muted
         if counted and not muted and frame.kind == "pass":
             progress.step += steps
         if frame.kind == "predict":
             given, frame.outputs = frame.outputs if outputs is None else outputs, None
             if call is not None and not muted:
-                call(frame.batch, frame.logs, given)
+                call(batch, frame.logs, given)
         elif call is not None and not muted:
-            call(frame.batch, frame.logs)
+            call(batch, frame.logs)
         if progress.attention:
             self.signals.attend()
         if frame.batch >= frame.look:

@@ -348,7 +348,7 @@ def slow_listener(who: str, seconds: float, step: str, step_seconds: float, shar
     return (
         f"{who} takes {duration(seconds)} a batch, longer than the {step} itself ({duration(step_seconds)}): "
         f"{share:.0%} of the time of a batch. Have it do its work less often, as with @trainhooks.every(steps=100), or "
-        "at the end of the epoch; where it reads what is on a device, it waits for the device. "
+        "at the end of the epoch. (Where it reads what the step still computes, it is charged with the wait for that.) "
         "print(trainhooks.profile(run)) shows where the time goes."
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .errors import LoopError, duration
+from .sampler import Sampler
 from .timings import Timings
 
 
@@ -14,9 +15,9 @@ class Line(NamedTuple):
     """One line of a profile.
 
     Attributes:
-        what: the listeners of one name, as ``"EarlyStopping.on_epoch_end"`` (two callbacks of one class share a line),
-            or what lies between them: ``"training step"``, ``"training: waiting for data"``, and the same of validation
-            and prediction.
+        what: the listeners of one name, as ``"EarlyStopping.on_epoch_end"`` (two callbacks of one class share a line);
+            a checkpoint, as ``"BackupAndRestore.save"``; or what lies between them: ``"training step"``, ``"training:
+            waiting for data"``, and the same of validation and prediction.
         times: how often it was; of a listener, how often its event fired, whatever its filters let through.
         timed: how often it was timed. Where that is less, the other figures are estimates.
         seconds: in all.
@@ -41,8 +42,8 @@ class Profile(NamedTuple):
 
     @property
     def rest(self) -> float:
-        """Seconds of the run that no line accounts for, at least 0: the first wait of each pass, and the lines
-        of the loop's owner between the passes."""
+        """Seconds of the run that no line accounts for, at least 0: what compiles in the first batches, the first wait
+        of each pass, the lines of the loop's owner between the passes, and the listeners that are not timed."""
         return max(0.0, self.seconds - sum(line.seconds for line in self.lines))
 
     def share(self, what: str) -> float:
@@ -71,16 +72,17 @@ def profile(run: Any) -> Profile:
         print(trainhooks.profile(run))
 
     Of batches one in 64 is timed, and the figures of these stand for all; with ``run.timings.every = 1`` before the run
-    begins each is. The rarer events are timed each time. ``"waiting for data"`` is what lies between two batches of a
-    pass: the loader, and the trainer's own work there. Where a trainer tells of batches only those who listen to them,
-    as Keras does, and nobody listens to their ends, there are no lines about them.
+    begins (in a callback's ``on_setup``, where ``fit`` makes the run) each is. The rarer events are timed each time,
+    and each checkpoint, as ``BackupAndRestore.save``, with what it asks of others. ``"waiting for data"`` is what lies
+    between two batches of a pass: the loader, and the trainer's own work there. Keras fetches data inside its step,
+    which is told so; and it tells of batches only those who listen: where nobody does there are no lines about them.
 
     All is time of the host, in seconds. What a framework has only been told to do (JAX, CUDA) is charged to whoever
     waits for its result: to a step that reads its loss, or to the listener that reads a metric.
 
     Args:
-        run: a ``Run``, as callbacks have it, a ``LoopRun``, or what an adapter gives, such as a wrapped Keras model or
-            a bridge, which show their last ``fit``, ``evaluate`` or ``predict``.
+        run: a ``Run``, as callbacks have it and ``fit`` returns it, a ``LoopRun``, or what an adapter gives, such as a
+            wrapped Keras model or a bridge, which show their last ``fit``, ``evaluate`` or ``predict``.
 
     Raises:
         TypeError: it is none of these.
@@ -97,17 +99,34 @@ def profile(run: Any) -> Profile:
 
 
 def _lines(timings: Timings) -> Iterator[Line]:
-    samplers = {one.scope: one for one in timings.samplers.values() if one.timed}
-    for one in samplers.values():
-        yield _estimate(one.step, one.stepped, one.timed, one.batches)
-        if one.waits:
-            kind = one.step.removesuffix(" step")
-            yield _estimate(f"{kind}: waiting for data", one.waited, one.waits, one.batches - one.passes)
-    for (event, who), spent in timings.spent.items():
-        of = samplers.get("train_batch" if event == "optimizer_step" else event.rpartition("_")[0])
-        if spent.times:
-            times = spent.times if of is None else spent.times * of.batches / of.timed
-            yield _estimate(who, spent.seconds, spent.times, times)
+    samplers = {one.scope: one for one in timings.samplers.values()}
+    sampled: dict[str, list[Line]] = {scope: _between(timings, one) for scope, one in samplers.items()}
+    for (hook, who), spent in timings.spent.items():
+        event = hook.removeprefix("on_")
+        scope = "train_batch" if event == "optimizer_step" else event.rpartition("_")[0]
+        if scope not in samplers:
+            yield Line(who, spent.times, spent.times, spent.seconds)
+        elif spent.times and samplers[scope].timed:
+            of = samplers[scope]
+            sampled[scope].append(_estimate(who, spent.seconds, spent.times, spent.times * of.batches / of.timed))
+    for scope, lines in sampled.items():
+        # a sample may have met the slower batches: all of them took no more than their passes did
+        most, total = samplers[scope].lasted, sum(line.seconds for line in lines)
+        share = most / total if total > most else 1.0
+        yield from (line._replace(seconds=line.seconds * share) for line in lines)
+
+
+def _between(timings: Timings, one: Sampler) -> list[Line]:
+    """What lies between the listeners of a kind of batch."""
+    run, lines = timings.bus.run, []
+    is_apart = run is None or run.can("data_wait")
+    if one.timed:
+        what = one.step if is_apart else f"{one.step}, its data included"
+        lines.append(_estimate(what, one.stepped, one.timed, one.batches))
+    if one.waits and is_apart:
+        what = f"{one.step.removesuffix(' step')}: waiting for data"
+        lines.append(_estimate(what, one.waited, one.waits, one.batches - one.passes * one.timed / one.calls))
+    return lines
 
 
 def _estimate(what: str, seconds: float, timed: int, times: float) -> Line:

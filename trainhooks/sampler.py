@@ -56,7 +56,9 @@ class Sampler:
     Attributes:
         scope: the scope of such a batch, as ``"train_batch"``.
         step: what is done in one, as ``"training step"``.
+        every: one batch in so many is timed.
         timed: how many of the batches were timed; a trainer that does several as one has all of these timed.
+        calls: of how many calls of such a trainer; else as many.
         stepped: seconds between the listeners of a batch's begin and those of its end, in those.
         listened: seconds of all listeners, in those.
         waits: how many of those had another batch before them in their pass.
@@ -65,6 +67,7 @@ class Sampler:
 
     def __init__(self, timings: Timings, scope: str, step: str) -> None:
         self.timings, self.scope, self.step = timings, scope, step
+        self.every = timings.every
         self._calls: BatchCalls = timings.bus.batch_calls[scope]
         self._plain: tuple[Dispatcher | None, Dispatcher | None] = (None, None)
         self._update: tuple[Dispatcher | None, Dispatcher | None] = (None, None)
@@ -84,7 +87,8 @@ class Sampler:
         self._armed, self._length, self._rest = 0, 2, 1
         self._frame: Frame | None = None
         self._left, self._first = _FIRST, -1
-        self._over = self.timed = self.waits = 0
+        self._entered = self._lasted = 0.0
+        self._over = self.timed = self.calls = self.waits = 0
         self.waited = self.stepped = self.listened = 0.0
 
     def enter(self, frame: Frame) -> None:
@@ -92,7 +96,8 @@ class Sampler:
         self.drop()
         self.timings.samplers["pass"].interrupt()
         self._frame, self._first = frame, frame.batch
-        self._left = min(self._left, max(0, self.timings.every - 1))
+        self._entered = self.timings.clock()
+        self._left = min(self._left, max(0, self.every - 1))
         frame.look = frame.batch + self._left
         if self._left == 0:
             self.arm(frame)
@@ -108,6 +113,7 @@ class Sampler:
         """It ends."""
         waits = self._is_armed and not self._is_open
         self.drop()
+        self._lasted = self.lasted
         self._over, self._passes = self.batches, self.passes
         self._frame, self._left = None, 0 if waits else max(0, frame.look - frame.batch)
 
@@ -115,6 +121,11 @@ class Sampler:
     def batches(self) -> int:
         """How many there were so far."""
         return self._over + (0 if self._frame is None else self._frame.batch - self._first)
+
+    @property
+    def lasted(self) -> float:
+        """Seconds from the beginning of each pass to its end, so far; no estimate."""
+        return self._lasted + (0.0 if self._frame is None else self.timings.now() - self._entered)
 
     @property
     def passes(self) -> int:
@@ -171,7 +182,7 @@ class Sampler:
         A distance that is always the same, or always doubles, would suit a filter: ``every(steps=64)`` would be due in
         each of the batches that are timed, or in none.
         """
-        every = self.timings.every
+        every = self.every
         if every > 1 and not self._spent:
             every *= 8  # there is the step alone to be timed
         self._length = min(max(1, every), 2 * self._length)
@@ -213,6 +224,7 @@ class Sampler:
         assert self._frame is not None
         batches = self._frame.batch - self._since
         self.timed += batches
+        self.calls += 1
         if self._waits:
             self.waits += batches
             self.waited += self._wait
@@ -234,4 +246,4 @@ class Sampler:
         spent.told = True
         share = spent.seconds / (self.waited + self.stepped + self.listened)
         said = errors.slow_listener(spent.who, each, self.step, self.stepped / self.timed, share)
-        warnings.warn(said, RuntimeWarning, stacklevel=4)
+        warnings.warn(said, RuntimeWarning, stacklevel=5)  # the loop of whoever owns it

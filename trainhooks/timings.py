@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
+from .checks import count
 from .sampler import Sampler, Spent
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Timings:
 
     def __init__(self, bus: EventBus) -> None:
         self.bus = bus
-        self.every = 64
+        self._every = 64
         self.clock: Callable[[], float] = time.perf_counter
         self.samplers: Final = {
             "pass": Sampler(self, "train_batch", "training step"),
@@ -42,16 +43,33 @@ class Timings:
             "predict": Sampler(self, "predict_batch", "prediction step"),
         }
         self.spent: Final[dict[tuple[str, str], Spent]] = {}
-        """By event and name: it keeps no listener alive that was taken off."""
+        """By hook and name: it keeps no listener alive that was taken off."""
         self._began: float | None = None
         self._ended: float | None = None
 
+    @property
+    def every(self) -> int:
+        """One batch in so many is timed.
+
+        Raises:
+            ValueError: it is set to what is no whole number, or below 1.
+        """
+        return self._every
+
+    @every.setter
+    def every(self, value: int) -> None:
+        self._every = count(value, f"run.timings.every = {value!r}", 1)
+        for sampler in self.samplers.values():
+            sampler.every = self._every
+
     def of(self, listener: Listener) -> Spent:
         """The time of a listener; asked for as its event is compiled."""
-        key = (listener.event.name, listener.who)
-        found = self.spent.get(key)
+        who, hook = listener.who, listener.event.hook
+        if listener.owner is not None and not who.endswith(f".{hook}"):  # a method of its own under another name
+            who = f"{who.rpartition('.')[0]}.{hook}"
+        found = self.spent.get((hook, who))
         if found is None:
-            found = self.spent[key] = Spent(listener.who)
+            found = self.spent[hook, who] = Spent(who)
         return found
 
     @contextlib.contextmanager
@@ -82,4 +100,8 @@ class Timings:
         """How long the run has taken so far, or took; 0 before it begins."""
         if self._began is None:
             return 0.0
-        return (self.clock() if self._ended is None else self._ended) - self._began
+        return self.now() - self._began
+
+    def now(self) -> float:
+        """What the clock shows, or showed when the run was over."""
+        return self.clock() if self._ended is None else self._ended
