@@ -313,3 +313,24 @@ def test_a_stop_of_the_trainers_own_is_told_when_it_is_attended_to() -> None:
         driver.run.stop("the trainer stopped", source="mine")
         driver.attend()
     assert trace.outline() == "setup train[ stop ] teardown"
+
+
+def test_a_batch_that_a_trainer_looks_aside_in_and_ends_after_all_keeps_its_number() -> None:
+    ended: list[int] = []
+
+    class Ends(Callback):
+        def on_train_batch_end(self, batch: int) -> None:
+            ended.append(batch)
+
+    driver = Driver(callbacks=[Ends()])
+    with driver.carried():
+        driver.open("train")
+        driver.open("epoch")
+        driver.open("pass")
+        for batch in range(2):
+            driver.batch_begin(batch)
+            driver.drop_batch()  # thought never to end, since it evaluates; but a callback of its own does
+            driver.open("test")
+            driver.close("test")
+            driver.batch_end()
+    assert ended == [0, 1]

@@ -159,8 +159,7 @@ class Batches:
         """Forget a batch that the trainer began and will never end, if there is one; nothing is made up for it."""
         frame = self.stack[-1]
         if frame.in_batch:
-            frame.in_batch = False
-            frame.batch -= 1  # so many had been begun and ended before it
+            frame.in_batch, frame.dropped = False, frame.batch
 
     def count_steps(self, steps: int) -> None:
         """Count finished batches whose ends the trainer does not tell of."""

@@ -30,6 +30,7 @@ class Frame:
         "before",
         "begun",
         "calls",
+        "dropped",
         "in_batch",
         "index",
         "is_nested",
@@ -62,6 +63,8 @@ class Frame:
         self.look = 0
         """The batch after which ``timings`` is to be asked."""
         self.in_batch = False
+        self.dropped = -2
+        """The last batch that the trainer is thought never to end: it may still, where it only looked aside in it."""
         self.is_top = False
         """Nothing stands in it."""
         self.left = False

@@ -120,7 +120,10 @@ class Sampler:
     @property
     def batches(self) -> int:
         """How many there were so far."""
-        return self._over + (0 if self._frame is None else self._frame.batch - self._first)
+        frame = self._frame
+        if frame is None:
+            return self._over
+        return self._over + frame.batch - self._first - (frame.dropped == frame.batch)
 
     @property
     def lasted(self) -> float:

@@ -125,6 +125,7 @@ class TorchTrainable(trainhooks.Trainable):
         return state_of(self._parts, self._state("run.state_dict()"), later=True)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._gives_states = True  # as in the run that it was taken in
         load_state(self._parts, self._state("load_state_dict()"), state)
 
     def random_state(self, loader: Any = None) -> dict[str, Any]:
