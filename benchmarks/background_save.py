@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,7 @@ import numpy as np
 import trainhooks
 from trainhooks.callbacks.backup_and_restore import BackupAndRestore
 
-from .pairs import Row, in_turn, show
+from .pairs import Row, in_turn, missing, show
 
 ROUNDS = 5
 LAYERS = 10
@@ -106,10 +104,8 @@ def measured(
 
 def rows(rounds: int = ROUNDS, megabytes: float = 500, folder: str | None = None) -> Iterator[Row]:
     yield measured("numpy", numpy_model, rounds, megabytes, folder)
-    if find_spec("torch"):
+    if not missing("torch"):
         yield measured("torch", torch_model, rounds, megabytes, folder)
-    else:
-        print("torch is not installed: not measured", file=sys.stderr)
 
 
 def main() -> None:

@@ -28,6 +28,7 @@ from .pairs import Row, read, show
 
 MANY = 1 << 18
 STEPS = ("write", "verify", "read")
+KINDS = {"dense": "in memory order", "transposed": "that is transposed", "device": "on a device"}
 
 
 def peak() -> int:
@@ -67,7 +68,8 @@ def step(what: str, kind: str, size: int, folder: Path) -> None:
         rows = state["w"] if len(state["w"]) == 4 else state["w"].T
         for at in range(0, size // 16, MANY):
             assert (rows[:, at : at + MANY] == numbers(at, size // 16)).all()
-    show([Row(f"{kind}: memory to {what} it, beyond the state", extra, unit="arrays", beside=beside(size, seconds))])
+    told = f"a checkpoint of an array {KINDS[kind]}: memory to {what} it, beyond the state"
+    show([Row(told, extra, unit="arrays", beside=beside(size, seconds))])
 
 
 def beside(size: int, seconds: float) -> str:
@@ -75,7 +77,7 @@ def beside(size: int, seconds: float) -> str:
 
 
 def rows(gibibytes: float = 2.25, where: str | None = None) -> Iterator[Row]:
-    for kind in ("dense", "transposed", "device"):
+    for kind in KINDS:
         with tempfile.TemporaryDirectory(dir=where) as folder:
             for what in STEPS:
                 own = [what, kind, str(int(gibibytes * 2**30) // 16 * 16), folder, "--json"]

@@ -7,8 +7,9 @@ them once an epoch, and by one that listens to batches and reads nothing. A loop
 for each metric and epoch; one that sums on the device reads once.
 
 PyTorch: the metrics are tensors that are not on the host, and a dispatch mode counts what brings a value of such a
-tensor to it (``aten._local_scalar_dense``, and ``aten._to_copy`` to the CPU). With CUDA they are CUDA's; without, they
-are on a device that holds its values in a host tensor of its own, and computes there whatever is dispatched to it.
+tensor to it (``aten._local_scalar_dense``, and ``aten._to_copy`` and ``aten.copy_`` to the CPU). With CUDA they are
+CUDA's; without, they are on a device that holds its values in a host tensor of its own, and computes there whatever is
+dispatched to it.
 
 JAX: on a CPU a read copies nothing, so no transfer guard sees it; counted are the calls into the methods of its arrays
 that give a host value (``item``, ``float()``, ``numpy.asarray``), whoever makes them outside of JAX itself.
@@ -21,7 +22,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from importlib.util import find_spec
 from types import FrameType
 from typing import Any
 
@@ -29,7 +29,7 @@ import trainhooks
 from trainhooks.callbacks import CSVLogger, EarlyStopping, ReduceLROnPlateau
 
 from .listening import listeners
-from .pairs import Row, show
+from .pairs import Row, missing, show
 
 EPOCHS, STEPS, METRICS = 4, 300, ("loss", "accuracy")
 
@@ -85,6 +85,7 @@ def of_torch() -> Iterator[Row]:
             kwargs = kwargs or {}
             away = any(isinstance(one, torch.Tensor) and not one.is_cpu for one in tree_flatten((args, kwargs))[0])
             to_host = func is torch.ops.aten._to_copy.default and str(kwargs.get("device")) == "cpu"
+            to_host |= func is torch.ops.aten.copy_.default and args[0].is_cpu
             if away and (to_host or func is torch.ops.aten._local_scalar_dense.default):
                 self.count.append(1)
             return func(*args, **kwargs)
@@ -128,10 +129,8 @@ def _row(framework: str, count: float, beside: str) -> Row:
 
 def rows() -> Iterator[Row]:
     for name, of in {"torch": of_torch, "jax": of_jax}.items():
-        if find_spec(name):
+        if not missing(name):
             yield from of()
-        else:
-            print(f"{name} is not installed: not measured", file=sys.stderr)
 
 
 if __name__ == "__main__":

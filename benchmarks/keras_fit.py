@@ -137,7 +137,8 @@ def measured(backend: str) -> Iterator[Row]:
     told = f"{calls.median('ours') * 1e9:,.0f} ns a batch over {calls.median('native') * 1e9:,.0f}"
     yield calls.ratio(f"{of}, ten that listen to batches, the calls alone", "ours", "native", beside=told)
     runs = in_turn({name: functools.partial(run_alone, name) for name in ("native", "ours")}, ROUNDS)
-    yield runs.more(f"{of}, a fit's run with ten made and taken apart: more than Keras's", "ours", "native", per=1)
+    what = f"{of}, a fit's run with ten made and taken apart: more than Keras's"
+    yield runs.more(what, "ours", "native", per=1, unit="ms")
 
 
 def rows() -> Iterator[Row]:

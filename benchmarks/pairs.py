@@ -13,7 +13,8 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, Literal
 
 _IN = {"ns": 1e9, "ms": 1e3}
 """Of a second."""
@@ -41,9 +42,15 @@ class Row:
     beside: str = ""
 
     @property
-    def reached(self) -> bool | None:
-        """Whether it is within its goal; None where it has none."""
-        return None if self.goal is None else self.value <= self.goal
+    def reached(self) -> bool | Literal["within the spread"] | None:
+        """Whether its quartiles, or the value where it has none, are all within its goal, or all beyond it.
+
+        None where it has no goal.
+        """
+        if self.goal is None:
+            return None
+        low, high = (self.value if one is None else one for one in (self.low, self.high))
+        return True if high <= self.goal else False if low > self.goal else "within the spread"
 
     @property
     def spread(self) -> str:
@@ -124,6 +131,14 @@ def of_processor(call: Callable[[], object]) -> Callable[[], float]:
         return time.process_time() - begin
 
     return timed
+
+
+def missing(*names: str) -> list[str]:
+    """Those of the packages that are not installed, of which a line on stderr tells."""
+    absent = [name for name in names if find_spec(name) is None]
+    if absent:
+        print(f"{', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed: not measured", file=sys.stderr)
+    return absent
 
 
 def quartiles(numbers: Iterable[float]) -> tuple[float, float, float]:

@@ -25,12 +25,11 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from typing import Any
 
 import trainhooks
 
-from .pairs import Row, in_turn, show
+from .pairs import Row, in_turn, missing, show
 
 ROUNDS = 30
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
@@ -117,9 +116,9 @@ def _place(array: Any) -> int:
 
 
 def rows(rounds: int = ROUNDS) -> Iterator[Row]:
-    if find_spec("torch"):
+    if not missing("torch"):
         yield from of_torch(rounds)
-    if find_spec("keras") and find_spec("jax"):
+    if not missing("keras", "jax"):
         yield from of_keras_on_jax()
 
 

@@ -14,13 +14,13 @@ from .pairs import Row
 OURS = ("trainhooks", "numpy", "torch", "keras", "jax", "tensorflow", "tensorflow-cpu")
 PEERS = ("pluggy", "pyee", "mmengine", "transformers", "skorch", "pytorch-ignite", "lightning")
 
-HEAD = ("what", "figure", "spread", "goal", "reached?", "beside")
+HEAD = ("script", "what", "figure", "spread", "goal", "reached?", "beside")
 
 
-def markdown(rows: Iterable[Row], about: str) -> str:
-    """A table of ``rows`` under a line that says what they were measured with."""
+def markdown(rows: Iterable[tuple[str, Row]], about: str) -> str:
+    """A table of ``rows``, each with the name of its script, under a line that says what they were measured with."""
     lines = [about, "", _line(HEAD), _line(["---"] * len(HEAD))]
-    return "\n".join([*lines, *(_line(_cells(row)) for row in rows)]) + "\n"
+    return "\n".join([*lines, *(_line([script, *_cells(row)]) for script, row in rows)]) + "\n"
 
 
 def _cells(row: Row) -> Iterator[str]:
@@ -29,7 +29,7 @@ def _cells(row: Row) -> Iterator[str]:
     yield row.shown(row.value) + unit
     yield row.spread
     yield "" if row.goal is None else f"<= {row.shown(row.goal)}{unit}"
-    yield {True: "yes", False: "no", None: ""}[row.reached]
+    yield {True: "yes", False: "no", None: ""}.get(row.reached, str(row.reached))
     yield row.beside
 
 

@@ -7,6 +7,7 @@ Each function here makes a call that trains an epoch and returns the seconds bet
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import logging
 import time
@@ -94,7 +95,7 @@ def skorch(loader: Loader) -> Callable[[], float]:
     return epoch
 
 
-def lightning(loader: Loader) -> Callable[[], float]:
+def lightning(loader: Loader, barebones: bool = False) -> Callable[[], float]:
     from lightning.pytorch import Callback, LightningModule, Trainer
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -108,7 +109,8 @@ def lightning(loader: Loader) -> Callable[[], float]:
         def training_step(self, batch: Any, number: int) -> torch.Tensor:
             x, y = batch
             loss = loss_of(self.inner(x), y)
-            self.log("loss", loss)
+            if not barebones:  # in which it warns that nothing is logged
+                self.log("loss", loss)
             return loss  # type: ignore[no-any-return]
 
         def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -132,7 +134,7 @@ def lightning(loader: Loader) -> Callable[[], float]:
     off: dict[str, Any] = dict.fromkeys(
         ["logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"], False
     )
-    trainer = Trainer(accelerator="cpu", devices=1, max_epochs=0, callbacks=callbacks, **off)
+    trainer = Trainer(accelerator="cpu", devices=1, max_epochs=0, callbacks=callbacks, barebones=barebones, **off)
     total = itertools.count(1)
 
     def epoch() -> float:
@@ -145,4 +147,10 @@ def lightning(loader: Loader) -> Callable[[], float]:
     return epoch
 
 
-PEERS: dict[str, Callable[[Loader], Callable[[], float]]] = {"ignite": ignite, "skorch": skorch, "lightning": lightning}
+PEERS: dict[str, Callable[[Loader], Callable[[], float]]] = {
+    "ignite": ignite,
+    "skorch": skorch,
+    "lightning, self.log": lightning,
+    "lightning, barebones, nothing logged": functools.partial(lightning, barebones=True),
+}
+"""By the name of the package to import, and after a comma how it is used."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import itertools
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -42,21 +45,23 @@ def test_the_table_shows_each_figure_with_its_spread_and_whether_its_goal_is_rea
     rows = [
         Row("ours over a | theirs", 0.51234, 0.5, 0.525, goal=0.9, beside="66 ns over 125 ns"),
         Row("the same, slower", 1.0304, 1.02, 1.041, goal=1.03),
+        Row("the same, slowest", 1.5, 1.0301, 1.6, goal=1.03),
         Row("theirs over ours", 61.3, 60, 62.5),
         Row("a batch", 1234.5, 1200.4, 1300, "ns", goal=80),
         Row("reads", 1, unit="reads", goal=1),
     ]
     assert (
-        markdown(rows, "Measured somewhere.")
+        markdown([("one", row) for row in rows], "Measured somewhere.")
         == r"""Measured somewhere.
 
-| what | figure | spread | goal | reached? | beside |
-| --- | --- | --- | --- | --- | --- |
-| ours over a \| theirs | 0.512 | 0.500 to 0.525 | <= 0.900 | yes | 66 ns over 125 ns |
-| the same, slower | 1.030 | 1.020 to 1.041 | <= 1.030 | no | |
-| theirs over ours | 61.300 | 60.000 to 62.500 | | | |
-| a batch | 1,234 ns | 1,200 to 1,300 | <= 80 ns | no | |
-| reads | 1 reads | | <= 1 reads | yes | |
+| script | what | figure | spread | goal | reached? | beside |
+| --- | --- | --- | --- | --- | --- | --- |
+| one | ours over a \| theirs | 0.512 | 0.500 to 0.525 | <= 0.900 | yes | 66 ns over 125 ns |
+| one | the same, slower | 1.030 | 1.020 to 1.041 | <= 1.030 | within the spread | |
+| one | the same, slowest | 1.500 | 1.030 to 1.600 | <= 1.030 | no | |
+| one | theirs over ours | 61.300 | 60.000 to 62.500 | | | |
+| one | a batch | 1,234 ns | 1,200 to 1,300 | <= 80 ns | no | |
+| one | reads | 1 reads | | <= 1 reads | yes | |
 """
     )
 
@@ -91,3 +96,55 @@ def test_a_cost_is_the_median_of_the_rounds_differences_for_each_of_so_many() ->
 def test_a_script_that_fails_is_told_of() -> None:
     with pytest.raises(subprocess.CalledProcessError):
         list(rows_of("no_such_script"))
+
+
+@pytest.mark.parametrize(
+    ("row", "reached"),
+    [
+        (Row("", 1.0), None),
+        (Row("", 1.0, goal=1), True),
+        (Row("", 1.1, goal=1), False),
+        (Row("", 0.9, 0.8, 1.0, goal=1), True),
+        (Row("", 0.9, 0.8, 1.1, goal=1), "within the spread"),
+        (Row("", 1.1, 1.0, 1.2, goal=1), "within the spread"),
+        (Row("", 1.2, 1.1, 1.3, goal=1), False),
+    ],
+)
+def test_a_goal_is_reached_or_missed_only_where_both_quartiles_say_so(row: Row, reached: object) -> None:
+    assert row.reached == reached
+
+
+@pytest.mark.parametrize(
+    ("script", "framework"),
+    [("torch_loop", "torch"), ("jax_loop", "jax"), ("snapshots", "torch"), ("snapshots", "jax")],
+)
+def test_a_framework_that_is_missing_is_told_of_in_a_line(
+    script: str, framework: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in {"torch", "jax"} if script == "snapshots" else {framework}:
+        monkeypatch.setitem(sys.modules, name, None)
+    assert list(importlib.import_module(f"benchmarks.{script}").rows()) == []
+    lines = capsys.readouterr().err.splitlines()
+    assert f"{framework} is not installed: not measured" in lines
+
+
+def test_a_file_that_cannot_be_written_is_told_of_before_anything_runs(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks", "imports", "--write", str(tmp_path / "missing" / "RESULTS.md")]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "cannot be written: No such file or directory" in ended.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C for a group of processes is POSIX's")
+def test_what_was_found_before_ctrl_c_is_written(tmp_path: Path) -> None:
+    file = tmp_path / "RESULTS.md"
+    command = [sys.executable, "-m", "benchmarks", "device_reads", "imports", "--write", str(file)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if line == "imports\n":
+                os.killpg(child.pid, signal.SIGINT)
+    assert child.returncode == 1
+    text = file.read_text()
+    assert text.endswith("not measured to the end: imports.\n")
+    assert "| script | what |" in text
