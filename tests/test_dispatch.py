@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainhooks import Callback, Event, EventBus, LoopRun, Run, between, every, once, when
-from trainhooks.dispatch import Listener, _binder, compile_listeners, interpret
+from trainhooks.dispatch import Listener, _code, compile_listeners, interpret
 from trainhooks.events import EVENTS
 from trainhooks.filters import Filter
 from trainhooks.progress import Progress
@@ -286,13 +286,13 @@ def test_the_lines_are_kept_once_for_all_of_one_form_and_go_with_the_last_user()
     gc.collect()
     gc.disable()  # without a cycle there is nothing for it to do
     try:
-        _binder.cache_clear()
+        _code.cache_clear()
         made = [
             compile_listeners(event, [Listener(event, lambda epoch: None, "hook")], None, None, print) for _ in "twice"
         ]
         assert len(of_ours() - before) == 1
         linecache.checkcache()  # as traceback does: a name that is no file must stay
-        _binder.cache_clear()
+        _code.cache_clear()
         assert len(of_ours() - before) == 1
         made.clear()
         assert of_ours() - before == set()

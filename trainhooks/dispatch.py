@@ -22,7 +22,6 @@ import functools
 import inspect
 import itertools
 import linecache
-import textwrap
 import weakref
 from collections.abc import Callable, Sequence
 from types import CodeType, FunctionType
@@ -248,36 +247,34 @@ def compile_listeners(
         return None
     if len(listeners) == 1 and listeners[0].is_plain and timings is None:
         return listeners[0].call
-    stand_for: list[Any] = [run, progress, on_error, Exception, None if timings is None else timings.clock]
-    for listener in listeners:
-        stand_for += (listener.call, listener, *listener.gates)
-        if timings is not None:
-            stand_for.append(timings.of(listener))
-    return _binder(event, tuple(listener.form for listener in listeners), timings is not None)(*stand_for)
+    code = _code(event, tuple(listener.form for listener in listeners), timings is not None)
+    names: dict[str, Any] = {"run": run, "_progress": progress, "_on_error": on_error, "_Exception": Exception}
+    for number, listener in enumerate(listeners):
+        names[f"_h{number}"] = listener.call
+        names[f"_l{number}"] = listener
+        for which, gate in enumerate(listener.gates):
+            names[f"_g{number}_{which}"] = gate
+    if timings is not None:
+        names["_clock"] = timings.clock
+        names |= {f"_s{number}": timings.of(listener) for number, listener in enumerate(listeners)}
+    names["_lines"] = code  # keeps them, see there
+    return FunctionType(code.replace(), names)  # a copy: Python keeps with the code what it learns of the names
 
 
 @functools.lru_cache(maxsize=128)
-def _binder(event: Event, forms: tuple[Form, ...], timed: bool) -> Callable[..., Dispatcher]:
-    """What makes a dispatcher of that which its names stand for.
+def _code(event: Event, forms: tuple[Form, ...], timed: bool) -> CodeType:
+    """A dispatcher's code, kept since the listeners of one run have the form of the last one's; and its lines with it.
 
-    It is kept, since the listeners of one run have the form of the last one's. The names are a function's own and no
-    globals: what Python learns of globals it keeps with the code, and forgets when another run's are others.
+    Without a cycle through its globals a dispatcher goes when its last user goes.
     """
-    names = ["run", "_progress", "_on_error", "_Exception", "_clock"]
-    for number, form in enumerate(forms):
-        names += (f"_h{number}", f"_l{number}", *(f"_g{number}_{which}" for which in range(len(form.gates))))
-        if timed:
-            names.append(f"_s{number}")
-    inner = textwrap.indent(source(event, forms, timed=timed), "    ")
-    text = f"def bind({', '.join(names)}):\n{inner}    return {event.name}\n"
+    text = source(event, forms, timed=timed)
     filename = f"<trainhooks {event.name} {next(_numbers)}>"
     linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
     scope: dict[str, Any] = {}
     exec(compile(text, filename, "exec"), scope)  # the text holds names of ours alone, never a user's
-    bind: Callable[..., Dispatcher] = scope.pop("bind")
-    (code,) = (one for one in bind.__code__.co_consts if isinstance(one, CodeType))
-    weakref.finalize(code, linecache.cache.pop, filename, None).atexit = False  # the dispatcher's: it may outlive this
-    return bind
+    made: FunctionType = scope.pop(event.name)
+    weakref.finalize(made.__code__, linecache.cache.pop, filename, None).atexit = False
+    return made.__code__
 
 
 def interpret(
