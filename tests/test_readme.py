@@ -123,3 +123,19 @@ def test_it_says_how_many_rules_there_are() -> None:
 
 def test_the_version_is_the_packages() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", trainhooks.__version__)
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def test_each_figure_that_the_readme_quotes_was_written_by_the_benchmarks() -> None:
+    results = (README.parent / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
+    written = [cells(line)[1:5] for line in results.splitlines() if line.startswith("| ")]
+    section = TEXT[TEXT.index("\n## How fast") : TEXT.index("\n### Where the time goes")]
+    quoted = [cells(line) for line in section.splitlines() if line.startswith("| ")]
+    assert quoted[0] == written[0]
+    assert [row for row in quoted if row not in written] == []
+    assert len(quoted) > 10
+    (date,) = re.findall(r"\d{4}-\d\d-\d\d", results.splitlines()[0])
+    assert date in section
