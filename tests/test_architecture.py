@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import trainhooks
+import trainhooks_adapters.torch
 
 CORE = Path(trainhooks.__file__).parent
 ADAPTERS = CORE.parent / "adapters" / "trainhooks_adapters"
@@ -100,8 +101,12 @@ FOR = {
 }
 FRAMEWORKS = {
     *("torch", "keras", "tensorflow", "tf_keras", "jax", "jaxlib", "flax", "optax", "lightning", "pytorch_lightning"),
-    *("transformers", "accelerate", "ignite", "skorch", "xgboost", "lightgbm", "fastai", "trainhooks_adapters"),
+    *("transformers", "accelerate", "ignite", "skorch", "sklearn", "xgboost", "lightgbm", "fastai", "trainhooks_adapters"),
 }
+
+
+TORCH = set(trainhooks_adapters.torch.__all__) - {"plugin"}
+"""For the adapters of trainers that train PyTorch's modules: what anybody may import of it."""
 
 
 def imports(source: str, package: tuple[str, ...], *, everywhere: bool = True) -> Iterator[tuple[str, ...]]:
@@ -162,12 +167,12 @@ def wrong_in_core(part: str, package: tuple[str, ...], source: str) -> list[str]
 
 
 def wrong_in_adapter(part: str, package: tuple[str, ...], source: str) -> list[str]:
-    """Where an adapter sees more than ``trainhooks``'s public names and itself."""
+    """Where an adapter sees more than ``trainhooks``'s public names, itself, and what PyTorch's adapter exports."""
     wrong = []
     public = {name[-1] for name in imports((CORE / "__init__.py").read_text(), ("trainhooks",))} | {"__version__"}
     for name in imports(source, package):
         if name[0] == "trainhooks_adapters":
-            allowed = name[1:2] == (part,)
+            allowed = name[1:2] == (part,) or (len(name) == 3 and name[1] == "torch" and name[2] in TORCH)
         else:
             allowed = name[0] != "trainhooks" or len(name) == 1 or (len(name) == 2 and name[1] in public)
         if not allowed:
@@ -193,7 +198,7 @@ def test_imports_run_downwards_and_the_core_knows_no_framework() -> None:
     assert not FRAMEWORKS & (THIRD_PARTY | {name for names in FOR.values() for name in names})
 
 
-def test_an_adapter_sees_public_names_alone_and_no_other_adapter() -> None:
+def test_an_adapter_sees_public_names_alone() -> None:
     assert [line for part in parts_of(ADAPTERS) for line in wrong_in_adapter(*part)] == []
 
 
@@ -242,6 +247,9 @@ def test_the_walk_sees_imports_wherever_they_stand(part: str, source: str, wrong
         ("from trainhooks import _private", ["mine imports trainhooks._private"]),
         ("def f():\n    return trainhooks.nothing", ["mine uses trainhooks.nothing"]),
         ("def f():\n    from ..torch import bridge", ["mine imports trainhooks_adapters.torch.bridge"]),
+        ("from trainhooks_adapters.torch import TorchTrainable", []),
+        ("from ..torch._state import Parts", ["mine imports trainhooks_adapters.torch._state.Parts"]),
+        ("from ..torch import _state", ["mine imports trainhooks_adapters.torch._state"]),
         ("from trainhooks_adapters import keras", ["mine imports trainhooks_adapters.keras"]),
     ],
 )
