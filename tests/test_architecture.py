@@ -10,9 +10,9 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+import trainhooks_adapters.torch
 
 import trainhooks
-import trainhooks_adapters.torch
 
 CORE = Path(trainhooks.__file__).parent
 ADAPTERS = CORE.parent / "adapters" / "trainhooks_adapters"
@@ -101,7 +101,8 @@ FOR = {
 }
 FRAMEWORKS = {
     *("torch", "keras", "tensorflow", "tf_keras", "jax", "jaxlib", "flax", "optax", "lightning", "pytorch_lightning"),
-    *("transformers", "accelerate", "ignite", "skorch", "sklearn", "xgboost", "lightgbm", "fastai", "trainhooks_adapters"),
+    *("transformers", "accelerate", "ignite", "skorch", "sklearn", "xgboost", "lightgbm", "fastai", "fastcore"),
+    "trainhooks_adapters",
 }
 
 

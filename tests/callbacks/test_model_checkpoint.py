@@ -104,14 +104,17 @@ def test_a_template_that_could_not_be_filled_is_refused(template: str, what: str
     assert str(caught.value) == f"ModelCheckpoint(filepath={template + '.safetensors'!r}): {what}"
 
 
-@pytest.mark.parametrize("path", ["w.h5", "w.pth", "w", "w.safetensors.gz", "w.SAFETENSORS"])
+@pytest.mark.parametrize("path", ["w.h5", "w.pth", "w{epoch}.tar", "w.safetensors.gz", "w.SAFETENSORS"])
 def test_another_suffix_is_refused(path: str) -> None:
     with pytest.raises(ValueError) as caught:
         ModelCheckpoint(path)
     assert str(caught.value) == (
         f"ModelCheckpoint(filepath={path!r}): its suffix says what to write. "
-        "There is '.safetensors' (weights by name, under every trainer), '.keras' (the whole model, under Keras), "
-        "'.weights.h5' (weights and optimizer, under Keras), '.pt' (a state_dict(), under PyTorch)."
+        "There is '.safetensors' (weights by name, under every trainer that has weights), "
+        "'.keras' (the whole model, under Keras), '.weights.h5' (weights and optimizer, under Keras), "
+        "'.pt' (a state_dict(), under PyTorch), '.ubj' (the booster, under XGBoost), "
+        "'.json' (the booster as text, under XGBoost), '.txt' (the booster, under LightGBM). "
+        "A name without a suffix gets the trainer's own."
     )
 
 

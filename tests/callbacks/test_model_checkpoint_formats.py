@@ -33,7 +33,9 @@ class Diary(Numbered):
 
 
 def texts(folder: Path) -> dict[str, str]:
-    return {path.name: path.read_text() for path in sorted(folder.iterdir())}
+    return {
+        path.name: path.read_bytes().decode(errors="replace") for path in sorted(folder.iterdir()) if path.is_file()
+    }
 
 
 # The suffix
@@ -52,6 +54,35 @@ def test_the_trainer_writes_its_own_format(tmp_path: Path) -> None:
     stepped(Diary(), history, ModelCheckpoint(tmp_path / "{epoch}.pt", save_best_only=True), trace)
     assert texts(tmp_path) == {"1.pt": "step 1, done", "3.pt": "step 3, done"}
     assert trace.outline().count("checkpoint") == 2
+
+
+@pytest.mark.parametrize("name", ["w", "w-{epoch}-{loss:.2f}"])
+def test_a_name_without_a_suffix_gets_the_trainers_own(name: str, tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()  # no file of that very name is written
+    own, by_name = ModelCheckpoint(tmp_path / name), ModelCheckpoint(tmp_path / name)
+    assert own.requires == set()
+    play([{"loss": 1.0}], [own], trainable=Diary())
+    play([{"loss": 1.0}], [by_name], trainable=Numbered())
+    stem = name.format(epoch=1, loss=1.0)
+    assert (own.last_path, by_name.last_path) == (tmp_path / f"{stem}.pt", tmp_path / f"{stem}.safetensors")
+    assert sorted(texts(tmp_path)) == [f"{stem}.pt", f"{stem}.safetensors"]
+
+
+def test_of_several_files_without_a_suffix_the_best_is_kept(tmp_path: Path) -> None:
+    saver = ModelCheckpoint(tmp_path / "{epoch}", "loss", keep_best=1)
+    play([{"loss": value} for value in (2.0, 1.0, 3.0)], [saver], trainable=Diary())
+    assert saver.kept_paths == [tmp_path / "2.pt"]
+    assert list(texts(tmp_path)) == ["2.pt"]
+
+
+def test_without_a_suffix_a_trainer_that_writes_nothing_is_refused_before_training(tmp_path: Path) -> None:
+    trace = Trace()
+    with pytest.raises(CapabilityError) as caught:
+        play([{"loss": 1.0}], [trace, ModelCheckpoint(tmp_path / "w")])
+    assert str(caught.value) == (
+        f"ModelCheckpoint(filepath={str(tmp_path / 'w')!r}): dial writes no file of its own, and gives no weights."
+    )
+    assert "train_begin" not in trace.outline()
 
 
 def test_a_format_that_this_trainer_does_not_write_is_an_error_before_training(tmp_path: Path) -> None:

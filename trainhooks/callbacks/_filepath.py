@@ -65,8 +65,11 @@ class FilePath:
                 raise missing_metric(self._who, name, [*counts, *logs])
         return Path(_Plain().vformat(self.template, (), values))
 
-    def prepare(self) -> None:
+    def prepare(self, suffix: str = "") -> None:
         """Make the folder, as far as its name is known, and see whether a file can be put there.
+
+        Args:
+            suffix: what is put at the end of the name when it is written.
 
         Raises:
             OSError: it cannot.
@@ -80,7 +83,7 @@ class FilePath:
             raise type(error)(error.errno, what, error.filename) from None
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(f"{who}: nothing can be written into {str(folder)!r}. Give another folder.")
-        if not self.fields and os.path.exists(self._begins) and not os.path.isfile(self._begins):
+        if not self.fields and os.path.exists(name := self._begins + suffix) and not os.path.isfile(name):
             raise OSError(f"{who}: it is there and is no plain file, so it cannot be replaced. Give another name.")
 
     def _check(self, name: str, spec: str, conversion: str | None) -> None:

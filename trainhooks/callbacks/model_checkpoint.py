@@ -7,15 +7,15 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeGuard
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from .. import store
 from ..callback import Callback
 from ..checks import count, is_number, metric_name, path_of, whole
 from ..dispatch import Listener
-from ..errors import CapabilityError
 from ..events import EVENTS, Event
 from ._filepath import FilePath
+from ._formats import BY_NAME, WEIGHTS_ALONE, suffix_for, suffix_of
 from ._monitor import Mode, Monitor
 from ._retention import Retention
 from ._save_freq import due_inside_epochs
@@ -26,21 +26,15 @@ if TYPE_CHECKING:
     from ..logs import Logs
     from ..run import Run
 
-_BY_NAME: Final = ".safetensors"
-_SUFFIXES: Final = {
-    _BY_NAME: "weights by name, under every trainer",
-    ".keras": "the whole model, under Keras",
-    ".weights.h5": "weights and optimizer, under Keras",
-    ".pt": "a state_dict(), under PyTorch",
-}
-
 
 class ModelCheckpoint(Callback):
     """Save the model at the end of epochs, or every so many steps or seconds; all of them, the best, or the newest.
 
     The file's suffix says what is written: ``.safetensors`` (weights by name) under every trainer; ``.keras`` (the
     whole model) and ``.weights.h5`` (weights and optimizer) under Keras; ``.pt`` (a ``state_dict()``, which
-    ``torch.load(weights_only=True)`` reads) under PyTorch::
+    ``torch.load(weights_only=True)`` reads) under PyTorch and the trainers of its modules; ``.ubj`` and ``.json`` under
+    XGBoost, ``.txt`` under LightGBM. Without a suffix it is the trainer's own, the first of these that it writes, and
+    is put at the end: ``ModelCheckpoint("best")`` writes ``best.keras``, ``best.pt``, ``best.ubj``::
 
         ModelCheckpoint("best.keras", save_best_only=True)
 
@@ -86,9 +80,9 @@ class ModelCheckpoint(Callback):
 
     Raises:
         TypeError: ``filepath`` is neither text nor a path, or ``monitor`` no text.
-        ValueError: the suffix is none of these, or ``.keras`` with ``save_weights_only``; ``save_freq``, ``keep_best``
-            or ``keep_last`` has no meaning; several files would have one name; a field of ``filepath`` is no plain name
-            or cannot be formatted so; or the threshold is NaN.
+        ValueError: there is a suffix that is none of these, or ``.keras`` with ``save_weights_only``; ``save_freq``,
+            ``keep_best`` or ``keep_last`` has no meaning; several files would have one name; a field of ``filepath`` is
+            no plain name or cannot be formatted so; or the threshold is NaN.
         CapabilityError: (when attached, or before training) this trainer does not write that suffix.
         OSError: (before training) no file can be put there; (at a save) it cannot be written, and the one before stays.
         MissingMetricError: (at a save) a field of ``filepath`` is no metric.
@@ -114,8 +108,8 @@ class ModelCheckpoint(Callback):
     ) -> None:
         self.filepath = path_of(filepath, "ModelCheckpoint", "filepath")
         self._who = f"ModelCheckpoint(filepath={self.filepath!r})"
-        self._suffix = _suffix(self._who, self.filepath, save_weights_only)
-        self.requires = {"weights" if self._suffix == _BY_NAME else "save"}
+        self._suffix = suffix_of(self._who, self.filepath, save_weights_only)
+        self.requires = {BY_NAME: {"weights"}, None: set()}.get(self._suffix, {"save"})
         self._due = due_inside_epochs("ModelCheckpoint", save_freq)
         best = initial_value_threshold
         if best is not None and not (is_number(best) and not math.isnan(best)):
@@ -168,10 +162,10 @@ class ModelCheckpoint(Callback):
             self._watch.reset(self._watch.best)  # that of the file which is there
 
     def on_setup(self, run: Run) -> None:
-        self._check_format(run)
+        suffix_for(run, self._who, self._suffix)
 
-    def on_train_begin(self) -> None:
-        self._file.prepare()
+    def on_train_begin(self, run: Run) -> None:
+        self._file.prepare(suffix_for(run, self._who, None) if self._suffix is None else "")
 
     def on_epoch_end(self, run: Run, logs: Logs) -> None:
         self._consider(run, logs, "epoch")
@@ -232,7 +226,10 @@ class ModelCheckpoint(Callback):
         )
 
     def _write(self, run: Run, logs: Logs, value: float | None) -> None:
+        suffix = suffix_for(run, self._who, self._suffix)  # it may have been attached since setup
         path = self._file.fill(run, logs)
+        if self._suffix is None:
+            path = path.with_name(path.name + suffix)
         good = value if self._is_good(value) else None
         better = self._kept.spares(path, good) if self._kept is not None else None
         if better is not None:
@@ -242,7 +239,7 @@ class ModelCheckpoint(Callback):
                 stacklevel=2,
             )
             return
-        self._save(run, path)
+        self._save(run, path, suffix)
         self.last_path = path
         if self._watch is not None and good is not None and self._watch.is_better(good, self._watch.best):
             self._watch.best = good  # once the file is there: a write that failed is no best
@@ -250,24 +247,16 @@ class ModelCheckpoint(Callback):
             self._kept.add(path, good)
             self._kept.prune("ModelCheckpoint")
         if self.verbose:
-            what = "model" if self._suffix == ".keras" else "weights"
+            what = "weights" if suffix in WEIGHTS_ALONE else "model"
             print(f"Epoch {run.epoch + 1}: saving {what} to {path}")
         run.emit("checkpoint", path=path, logs=logs)
 
-    def _save(self, run: Run, path: Path) -> None:
-        if self._suffix == _BY_NAME:
+    def _save(self, run: Run, path: Path, suffix: str) -> None:
+        if suffix == BY_NAME:
             told = {"framework": run.framework, "epoch": str(run.epoch), "step": str(run.step)}
             store.save_arrays(path, run.get_weights(), told)
         else:
-            self._check_format(run)  # it may have been attached since setup
-            store.write_atomically(path, run.trainable.save, suffix=self._suffix)
-
-    def _check_format(self, run: Run) -> None:
-        formats = dict(run.trainable.formats)
-        if self._suffix == _BY_NAME or self._suffix in formats:
-            return
-        there = ({_BY_NAME: "weights by name"} if run.can("weights") else {}) | formats
-        raise CapabilityError(f"{self._who}: {run.framework} does not write {self._suffix!r}. There is {_told(there)}.")
+            store.write_atomically(path, run.trainable.save, suffix=suffix)
 
     def _check_names(self) -> None:
         """Refuse a name under which several files that are to stay would be one."""
@@ -280,20 +269,3 @@ class ModelCheckpoint(Callback):
                 f"{self._who}: by {rules} several files are to stay, so each needs a name of its own. "
                 f"Put {lacking} into it."
             )
-
-
-def _suffix(who: str, filepath: str, save_weights_only: bool) -> str:
-    """The suffix of the path, one of those that there are."""
-    suffix = next((one for one in _SUFFIXES if filepath.endswith(one)), None)
-    if suffix is None:
-        raise ValueError(f"{who}: its suffix says what to write. There is {_told(_SUFFIXES)}.")
-    if suffix == ".keras" and save_weights_only:
-        raise ValueError(
-            f"{who}: '.keras' holds the whole model, and save_weights_only=True asks for weights. "
-            "Give '.weights.h5' or '.safetensors', or leave save_weights_only out."
-        )
-    return suffix
-
-
-def _told(formats: Mapping[str, str]) -> str:
-    return ", ".join(f"{suffix!r} ({what})" for suffix, what in formats.items()) or "nothing"
