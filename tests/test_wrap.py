@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from own_plugins import SERVED, quoted
 
 import trainhooks
 from trainhooks import errors
@@ -26,7 +27,8 @@ def test_an_object_of_nobody_is_an_error_that_lists_the_adapters_and_the_way_out
     with pytest.raises(errors.NoAdapterError) as caught:
         trainhooks.wrap({"a": 1})
     assert str(caught.value) == (
-        "wrap(): no adapter takes an object of type builtins.dict. There are adapters for 'keras', 'torch'. "
+        "wrap(): no adapter takes an object of type builtins.dict. "
+        f"There are adapters for {quoted(*SERVED)}. "
         "If you own the loop, trainhooks.LoopRun(callbacks=[...]) needs no model."
     )
 
