@@ -70,6 +70,7 @@ class Driver(Scopes):
         self.trainable = Trainable() if trainable is None else trainable
         progress = Progress(min_epochs)
         run = Run(self, progress, self.trainable, world or World())
+        progress.together = run.world.size > 1
         super().__init__(run, progress, EventBus(run, progress))
         self.bus.admit = functools.partial(attach.admit, self.run)
         self.bus.vet = functools.partial(attach.vet, self.run)
@@ -81,6 +82,8 @@ class Driver(Scopes):
         """What hooks of the teardown have raised so far."""
         self.error: BaseException | None = None
         self.break_reason: str | None = None
+        self.goes_on_stopped = False
+        """Whether a run that was stopped goes on, however its state is loaded."""
         self._unwatch: Callable[[], None] | None = None
         self._epoch_start: dict[str, Any] | None = None
         self._plugins, self._has_guests = plugins, False
@@ -261,7 +264,7 @@ class Driver(Scopes):
         if self.life != "new":
             raise errors.LoopError("load_state_dict(): training has begun. Load before it, as with resume=state.")
         self._let_guests_in()
-        if resume_stopped:
+        if resume_stopped or self.goes_on_stopped:
             state = checkpoint.without_stop(state)
         checkpoint.restore(state, self.run, self.progress, self.trainable, self.bus, self.place)
         stop = self.progress.stop

@@ -101,11 +101,12 @@ class LoopRun(_Forwards):
         world: World | None = None,
     ) -> None:
         self._driver = Driver(trainable, callbacks, min_epochs=min_epochs, plugins=plugins, world=world)
+        self._driver.goes_on_stopped = resume_stopped
         self.run = self._driver.run
         self._handled: BaseException | None = None
         state = state_from(resume)
         if state is not None:
-            self._driver.load_state_dict(state, resume_stopped=resume_stopped)
+            self._driver.load_state_dict(state)
 
     # with
 

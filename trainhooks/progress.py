@@ -41,6 +41,8 @@ class Progress:
         stop: the stop in force, of kind decision or fault.
         pause: the pause in force; it is acted on before ``stop``.
         held: decisions that wait for ``min_epochs``, by who asked.
+        together: several ranks train: what is asked for waits in ``asked`` until all of them know of it.
+        asked: requests to stop that the other ranks do not know of yet.
         left: the loop over the epochs was left before its end.
         halt: no further training batch is to begin in this epoch.
         attention: something was asked for that is to be looked at after the event in progress. Set where ``halt`` is:
@@ -49,6 +51,7 @@ class Progress:
 
     __slots__ = (
         "announced",
+        "asked",
         "attention",
         "batch",
         "epoch",
@@ -69,6 +72,7 @@ class Progress:
         "step",
         "steps_per_epoch",
         "stop",
+        "together",
         "told",
     )
 
@@ -84,6 +88,7 @@ class Progress:
         self.held: dict[str | None, Stop] = {}
         self.told: Stop | None = None
         """What the ``stop`` event told of; it comes once."""
+        self.together, self.asked = False, list[Stop]()
         self.left = False
         self.halt = self.attention = self.save_asked = False
         self.first_step = 0
@@ -103,34 +108,49 @@ class Progress:
     def ask_stop(self, stop: Stop) -> None:
         """Take a request to stop; safe from another thread or a signal handler, since it only writes slots.
 
-        A decision before ``min_epochs`` is held. A fault replaces a decision; otherwise the first one stands.
+        Where several ranks train it waits for ``put_in_force``, which all of them come to.
         """
         if stop.kind not in STOP_KINDS:
             raise ValueError(
                 f"stop(kind={stop.kind!r}): a kind is one of {listing(STOP_KINDS)}."
                 f"{did_you_mean(str(stop.kind), STOP_KINDS)}"
             )
+        if self.together:
+            self.asked.append(stop)
+        else:
+            self.put_in_force(stop)
+
+    def put_in_force(self, stop: Stop) -> None:
+        """Act on a request to stop.
+
+        A decision before ``min_epochs`` is held. A fault replaces a decision; otherwise the first one stands.
+        """
         if stop.kind == "pause":
             self.pause = self.pause or stop
-        elif stop.kind == "decision" and self.epochs_done < self.min_epochs:
+        elif not self._acts_at_once(stop):
             self.held.setdefault(stop.source, stop)
             return
         elif self.stop is None or (stop.kind == "fault" and self.stop.kind == "decision"):
             self.stop = stop
         self.halt = self.attention = True
 
+    def _acts_at_once(self, stop: Stop) -> bool:
+        """Whether it ends training as soon as it is in force."""
+        return stop.kind == "fault" or (stop.kind == "decision" and self.epochs_done >= self.min_epochs)
+
     def release_held(self) -> None:
         """Put the first held decision in force, once enough epochs are finished."""
         if self.held and self.epochs_done >= self.min_epochs:
             held, self.held = list(self.held.values()), {}
-            self.ask_stop(held[0])
+            self.put_in_force(held[0])
 
     def state_dict(self) -> dict[str, Any]:
         """JSON-able; a pause is not kept, since going on is what it is for."""
-        asked = [[s.kind, s.reason, s.source] for s in (self.stop, *self.held.values()) if s is not None]
+        stop = self.stop or next((one for one in self.asked if self._acts_at_once(one)), None)
+        asked = [[s.kind, s.reason, s.source] for s in (stop, *self.held.values()) if s is not None]
         return {name: getattr(self, name) for name in _COUNTS} | {
             "stops": asked,
-            "is_stopped": self.stop is not None,  # else they are all held
+            "is_stopped": stop is not None,  # else they are all held
             "stop_told": self.stop is not None and self.told is not None and self.told.kind != "pause",
             "passes_seen": sorted(self.passes_seen),
         }
@@ -141,7 +161,7 @@ class Progress:
         self.stop, self.pause, self.held = None, None, {}
         self.halt = self.attention = False
         for kind, reason, source in state["stops"]:
-            self.ask_stop(Stop(kind, reason, source))
+            self.put_in_force(Stop(kind, reason, source))
         self.told = self.stop if state["stop_told"] else None
         self.passes_seen = set(state["passes_seen"])
         self.resumed = True

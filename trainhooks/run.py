@@ -100,6 +100,8 @@ class Run(View):
     def stop(self, reason: str, *, kind: StopKind = "decision", source: Callback | str | None = None) -> None:
         """Ask that training stop; every callback still sees the event in progress.
 
+        Where several processes train, it waits for the end of the epoch, where all of them stop.
+
         Args:
             reason: why, for people.
             kind: ``"decision"`` ends the batches, lets the epoch's validation run, and ends the epoch and training;

@@ -6,7 +6,7 @@ from . import errors
 from .batches import Batches
 from .bus import EventBus
 from .frames import BATCH_SCOPES, PARENTS, Frame, Kind
-from .logs import Logs
+from .logs import Logs, Mean
 from .progress import Progress
 from .run import EpochRecord, Run
 
@@ -138,6 +138,9 @@ class Scopes(Batches):
             self.begins_again = False
         if kind == "epoch":
             self.boundary()
+        elif kind == "train" and progress.together:
+            self._join_stops()
+            self.signals.attend()
         return frame
 
     def close(self, kind: Kind, logs: Logs | None = None) -> None:
@@ -166,6 +169,8 @@ class Scopes(Batches):
         progress = self.progress
         if logs is not None:
             frame.logs = self.logs = logs
+        if progress.together and frame.logs is not None and kind != "pass" and not self.signals.muted:
+            self._join_means(frame.logs)
         if kind == "pass":
             _, progress.phase, _ = frame.before
             self.stack[-1].batch = frame.batch
@@ -197,8 +202,30 @@ class Scopes(Batches):
             raise
         finally:
             history[-1] = EpochRecord(epoch, logs.copy())
+        self._join_stops()
         self.progress.release_held()
         self.signals.attend()
+
+    def _join_means(self, logs: Logs) -> None:
+        """Have each running mean become that over all ranks: on each the same names, and the same numbers."""
+        own = {name: mean.state_dict() for name, mean in logs.raw.items() if type(mean) is Mean}
+        joined: dict[str, Mean] = {}
+        for means in self.run.world.gather(own):
+            for name, mean in means.items():
+                over_all = joined.setdefault(name, Mean())
+                over_all.total += mean["total"]
+                over_all.weight += mean["weight"]
+        logs.update({name: mean.value() for name, mean in joined.items()})
+
+    def _join_stops(self) -> None:
+        """Put in force, on every rank, what has been asked for on any."""
+        progress = self.progress
+        if progress.together and not self.signals.muted:
+            own = progress.asked.copy()
+            del progress.asked[: len(own)]  # a signal may add to them at any time
+            for stops in self.run.world.gather(own):
+                for stop in stops:
+                    progress.put_in_force(stop)
 
     def _leave_validation(self, frame: Frame) -> None:
         self.validation = None

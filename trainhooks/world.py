@@ -10,7 +10,14 @@ T = TypeVar("T")
 class World:
     """The processes of one training, and the questions they answer together.
 
-    Every rank asks the same question at the same point and gets the same answer. This base is one process alone.
+    Every rank asks the same question at the same point and gets the same answer. This base is one process alone; who
+    has several overrides ``rank``, ``size``, ``gather`` and ``barrier``, and whatever else can be had for less.
+
+    What a run asks: as training begins and as an epoch, a validation or a prediction ends, one ``gather`` each. So the
+    means that they end with are those over all ranks, weighted, and the same on each; the logs of batches are each
+    rank's own. A stop that is asked for on one rank stops all, as training begins or as the epoch ends: not before,
+    since a rank that left its batches early would have the others wait for it. ``run.end_epoch()`` is to be called on
+    every rank, at the same batch.
     """
 
     rank: int = 0
@@ -21,17 +28,25 @@ class World:
         """Whether this is the rank that writes files."""
         return self.rank == 0
 
+    def gather(self, value: T) -> list[T]:
+        """Every rank's ``value``, in the order of the ranks."""
+        return [value]
+
     def any(self, flag: bool) -> bool:
         """Whether ``flag`` is true on some rank."""
-        return flag
+        return any(self.gather(flag))
 
     def mean(self, value: float, weight: float = 1.0) -> float:
         """The mean of ``value`` over the ranks, weighted; a NaN on one rank is a NaN on all."""
-        return value
+        if self.size == 1:
+            return value
+        told = self.gather((value, weight))
+        total = sum(weight for _, weight in told)
+        return sum(value * weight for value, weight in told) / total if total else float("nan")
 
     def broadcast(self, value: T) -> T:
         """The main rank's ``value``."""
-        return value
+        return self.gather(value)[0]
 
     def barrier(self) -> None:
         """Wait until every rank is here."""

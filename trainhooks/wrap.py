@@ -12,6 +12,7 @@ from .errors import did_you_mean, listing, no_adapter
 from .loop import LoopRun
 from .plugins import ask, failures, frameworks
 from .trainable import Trainable
+from .world import World
 
 
 class WrapOptions:
@@ -40,8 +41,13 @@ class WrapOptions:
         """The state to go on from, read from its files where ``resume`` is a path; None to begin anew."""
         return state_from(self.resume)
 
-    def loop(self, trainable: Trainable) -> LoopRun:
-        """A ``LoopRun`` over ``trainable`` with these options."""
+    def loop(self, trainable: Trainable, world: World | None = None) -> LoopRun:
+        """A ``LoopRun`` over ``trainable`` with these options.
+
+        Args:
+            trainable: what is trained.
+            world: who else trains along.
+        """
         return LoopRun(
             trainable,
             self.callbacks,
@@ -49,16 +55,20 @@ class WrapOptions:
             resume=self.resume,
             resume_stopped=self.resume_stopped,
             plugins=self.plugins,
+            world=world,
         )
 
-    def driver(self, trainable: Trainable, state: Mapping[str, Any] | None = None) -> Driver:
+    def driver(
+        self, trainable: Trainable, state: Mapping[str, Any] | None = None, world: World | None = None
+    ) -> Driver:
         """A ``Driver`` over ``trainable`` with these options, for a trainer that has its own loop.
 
         Args:
             trainable: what is trained.
             state: what the run goes on from: ``options.state()`` for the first that is trained.
+            world: who else trains along.
         """
-        made = Driver(trainable, self.callbacks, min_epochs=self.min_epochs, plugins=self.plugins)
+        made = Driver(trainable, self.callbacks, min_epochs=self.min_epochs, plugins=self.plugins, world=world)
         if state is not None:
             made.load_state_dict(state, resume_stopped=self.resume_stopped)
         return made
