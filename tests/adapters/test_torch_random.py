@@ -61,7 +61,7 @@ def test_a_state_is_bytes_and_each_generator_is_in_it_once() -> None:
     assert json.loads(json.dumps(state, default=np.ndarray.tolist))["loader"] == [shared.get_state().tolist()]
 
 
-@pytest.mark.parametrize("loader", [None, [1, 2], range(3), iter([])], ids=repr)
+@pytest.mark.parametrize("loader", [None, [1, 2], range(3), iter([])], ids=["none", "list", "range", "iterator"])
 def test_any_other_loader_has_none(loader: Any) -> None:
     state = TRAINABLE.random_state(loader)
     TRAINABLE.load_random_state(state, loader)

@@ -35,13 +35,15 @@ from typing import TYPE_CHECKING, Any
 
 import trainhooks
 
+from ._run_state import RunState
 from ._trainable import TorchTrainable
+from ._world import TorchWorld, world_of_processes
 
 if TYPE_CHECKING:
     import torch
     from torch.optim.lr_scheduler import LRScheduler
 
-__all__ = ["TorchTrainable", "plugin", "wrap"]
+__all__ = ["RunState", "TorchTrainable", "TorchWorld", "plugin", "world_of_processes", "wrap"]
 
 
 def wrap(

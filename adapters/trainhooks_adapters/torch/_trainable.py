@@ -46,6 +46,8 @@ class TorchTrainable(trainhooks.Trainable):
         if not isinstance(model, nn.Module):
             raise TypeError(f"wrap({model!r}): a torch.nn.Module is needed.{class_hint(model)}")
         self.model, self.optimizer = model, optimizer
+        self._module = model
+        """What the verbs work on; a subclass may set ``model`` to what its framework has around it."""
         self._optimizers = optimizers_in(optimizer)
         self._parts = Parts(model, self._optimizers, schedulers_in(lr_scheduler, self._optimizers), scalers_in(scaler))
         self._generators = Generators()
@@ -99,7 +101,7 @@ class TorchTrainable(trainhooks.Trainable):
         check(who, {name: state[key] for name, key in keys.items()}, given)
         for name, key in keys.items():
             state[key] = given[name]
-        self.model.load_state_dict(state)  # copies in place, by way of the module's own hooks
+        self._module.load_state_dict(state)  # copies in place, by way of the module's own hooks
 
     def snapshot(self) -> Any:
         """The whole ``state_dict()``: tensors cloned where they are, whatever else is in it deep-copied."""
@@ -114,7 +116,7 @@ class TorchTrainable(trainhooks.Trainable):
         check("run.restore()", tensors_of(state), tensors)
         for key, value in snapshot.items():  # a module may keep its extra state as it is given: it gets a copy
             state[key] = value if key in tensors else copy.deepcopy(value)
-        self.model.load_state_dict(state)
+        self._module.load_state_dict(state)
 
     def state_dict(self) -> dict[str, Any]:
         self._gives_states = True
@@ -146,7 +148,7 @@ class TorchTrainable(trainhooks.Trainable):
         loader.load_state_dict(unpack(state, f"state of the {type(loader).__name__}"))
 
     def _state(self, who: str) -> dict[str, Any]:
-        state: dict[str, Any] = self.model.state_dict()
+        state: dict[str, Any] = self._module.state_dict()
         is_lazy = import_torch().nn.parameter.is_lazy
         if empty := [key for key, tensor in tensors_of(state).items() if is_lazy(tensor) or tensor.is_meta]:
             raise errors.NoWeightsError(
@@ -187,13 +189,13 @@ class TorchTrainable(trainhooks.Trainable):
 
     def save(self, path: Path) -> None:
         self._state(f"saving {path}")  # refuses weights that have no values yet
-        save(self.model, path)
+        save(self._module, path)
 
     def graph(self) -> list[tuple[str, str, Sequence[str]]]:
-        return graph_of(self.model)
+        return graph_of(self._module)
 
     def embeddings(self) -> dict[str, Array]:
-        return embeddings_of(self.model)
+        return embeddings_of(self._module)
 
     def profile(self, folder: Path) -> Callable[[], None]:
         return profile(folder)
