@@ -42,14 +42,14 @@ def verbs(rule: str, base: type[ReferenceBench] = AbleBench) -> Callable[[type[M
 
 @breaks("events-in-order")
 class ValidatesFirst(DrivenBench):
-    def batches(self, driver: Driver, told: Epoch) -> None:
+    def train_batches(self, driver: Driver, told: Epoch) -> None:
         if validation := self.told_in_validation(told):
             self.validate(driver, validation)
-        super().batches(driver, told)
+        super().train_batches(driver, told)
 
     def epoch(self, driver: Driver, epoch: int, told: Epoch) -> None:
         driver.open("epoch", epoch=epoch)
-        self.batches(driver, told)
+        self.train_batches(driver, told)
         driver.close("epoch")
 
 
@@ -57,7 +57,7 @@ class ValidatesFirst(DrivenBench):
 class ValidatesAfterTheEpoch(DrivenBench):
     def epoch(self, driver: Driver, epoch: int, told: Epoch) -> None:
         driver.open("epoch", epoch=epoch)
-        self.batches(driver, told)
+        self.train_batches(driver, told)
         driver.close("epoch")
         if validation := self.told_in_validation(told):
             self.validate(driver, validation)
@@ -67,7 +67,7 @@ class ValidatesAfterTheEpoch(DrivenBench):
 class AlwaysValidates(DrivenBench):
     def epoch(self, driver: Driver, epoch: int, told: Epoch) -> None:
         driver.open("epoch", epoch=epoch)
-        self.batches(driver, told)
+        self.train_batches(driver, told)
         if validation := self.told_in_validation(told):
             self.validate(driver, validation)
         else:
@@ -140,15 +140,15 @@ class KnowsNoTotal(DrivenBench):
 
 @breaks("totals")
 class CountsValidationAsSteps(DrivenBench):
-    def batches(self, driver: Driver, told: Epoch) -> None:
+    def train_batches(self, driver: Driver, told: Epoch) -> None:
         driver.progress.steps_per_epoch = 2 * BATCHES
-        super().batches(driver, told)
+        super().train_batches(driver, told)
 
 
 @breaks("phase")
 class TrainsAllAlong(DrivenBench):
-    def batches(self, driver: Driver, told: Epoch) -> None:
-        super().batches(driver, told)
+    def train_batches(self, driver: Driver, told: Epoch) -> None:
+        super().train_batches(driver, told)
         driver.progress.phase = "train"
 
 
@@ -157,7 +157,7 @@ class TrainsAllAlong(DrivenBench):
 
 @breaks("running-means")
 class HasNoLogsInBatches(DrivenBench):
-    def batches(self, driver: Driver, told: Epoch) -> None:
+    def train_batches(self, driver: Driver, told: Epoch) -> None:
         driver.open("pass")
         for batch in range(BATCHES):
             if driver.progress.halt:
@@ -175,7 +175,7 @@ class MeansGoOn(DrivenBench):
     def epoch(self, driver: Driver, epoch: int, told: Epoch) -> None:
         self.means = Logs() if epoch == 0 else self.means
         driver.open("epoch", epoch=epoch, logs=self.means)
-        self.batches(driver, told)
+        self.train_batches(driver, told)
         if validation := self.told_in_validation(told):
             self.validate(driver, validation)
         driver.close("epoch")
@@ -187,7 +187,7 @@ class EndsWithTheLastLogs(DrivenBench):
 
     def epoch(self, driver: Driver, epoch: int, told: Epoch) -> None:
         driver.open("epoch", epoch=epoch)
-        self.batches(driver, told)
+        self.train_batches(driver, told)
         if validation := self.told_in_validation(told):
             self.validate(driver, validation)
         stale, self.last = self.last, driver.logs.copy()
@@ -218,7 +218,7 @@ class KeepsValidationLogs(DrivenBench):
 
     def epoch(self, driver: Driver, epoch: int, told: Epoch) -> None:
         driver.open("epoch", epoch=epoch)
-        self.batches(driver, told)
+        self.train_batches(driver, told)
         if validation := self.told_in_validation(told):
             self.validate(driver, validation)
         self.last = {**self.last, **driver.logs.copy()}

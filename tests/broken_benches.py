@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from broken_adapters import BROKEN, breaks, verbs
-from driven_bench import Able, DrivenBench
+from driven_bench import Able, BoostedBench, DrivenBench, RoundBench
 
 from trainhooks import Callback, Driver
 from trainhooks.testing.bench import Epoch
@@ -63,6 +63,23 @@ class TrainsOnValidation(DrivenBench):
             self.tell(driver, metrics)
             driver.batch_end()
         driver.close("test")
+
+
+@breaks("bench-trains")
+class TrainsNoRound(BoostedBench):
+    def batch(self, driver: Driver, batch: int, told: Epoch) -> None:
+        driver.batch_begin(batch)
+        self.tell(driver, self.told(told, batch))
+        driver.batch_end()
+
+
+@breaks("events-in-order")
+class SplitsItsRound(RoundBench):
+    def train_batches(self, driver: Driver, told: Epoch) -> None:
+        driver.open("pass")
+        for batch in range(2):
+            self.batch(driver, batch, told)
+        driver.close("pass")
 
 
 @verbs("run-shows")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from broken_adapters import breaks
-from driven_bench import DrivenBench
+from driven_bench import BoostedBench, DrivenBench
 
 from trainhooks import Callback, Driver, Run
 from trainhooks.testing.bench import BATCHES, Epoch
@@ -40,6 +40,12 @@ class RoundsMetrics(DrivenBench):
         super().tell(driver, {name: round(value, 1) for name, value in metrics.items()})
 
 
+@breaks("same-files")
+class RoundsMetricsOfRounds(BoostedBench):
+    def tell(self, driver: Driver, metrics: Mapping[str, float]) -> None:
+        super().tell(driver, {name: round(value) for name, value in metrics.items() if value == value})
+
+
 @breaks("same-faults")
 class CapsLosses(DrivenBench):
     def batch(self, driver: Driver, batch: int, told: Epoch) -> None:
@@ -50,7 +56,7 @@ class CapsLosses(DrivenBench):
 
 @breaks("epoch-ends-early")
 class EndsEpochsAtTheEnd(DrivenBench):
-    def batches(self, driver: Driver, told: Epoch) -> None:
+    def train_batches(self, driver: Driver, told: Epoch) -> None:
         driver.open("pass")
         for batch in range(BATCHES):
             if driver.progress.should_stop:

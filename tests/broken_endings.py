@@ -19,7 +19,7 @@ from trainhooks.testing.reference import ReferenceBench
 
 @breaks("decision-stops")
 class FinishesTheBatches(DrivenBench):
-    def batches(self, driver: Driver, told: Epoch) -> None:
+    def train_batches(self, driver: Driver, told: Epoch) -> None:
         driver.open("pass")
         for batch in range(BATCHES):
             self.batch(driver, batch, told)
@@ -43,7 +43,7 @@ class SkipsTheLastValidation(DrivenBench):
 class TrainsOneBatchMore(DrivenBench):
     """As a trainer that looks for a stop after batches alone, whose bench does not say so."""
 
-    def batches(self, driver: Driver, told: Epoch) -> None:
+    def train_batches(self, driver: Driver, told: Epoch) -> None:
         driver.open("pass")
         for batch in range(BATCHES):
             self.batch(driver, batch, told)
@@ -56,7 +56,7 @@ class TrainsOneBatchMore(DrivenBench):
 class LeavesAtAFault(DrivenBench):
     def epoch(self, driver: Driver, epoch: int, told: Epoch) -> None:
         driver.open("epoch", epoch=epoch)
-        self.batches(driver, told)
+        self.train_batches(driver, told)
         validation = self.told_in_validation(told)
         if validation and driver.run.stop_kind != "fault":
             self.validate(driver, validation)
@@ -74,7 +74,7 @@ class DecidesForPauses(DrivenBench):
 
 @breaks("stop-in-turn")
 class LooksInTheFirstEpochOnly(DrivenBench):
-    def batches(self, driver: Driver, told: Epoch) -> None:
+    def train_batches(self, driver: Driver, told: Epoch) -> None:
         driver.open("pass")
         for batch in range(BATCHES):
             if driver.progress.halt and driver.progress.epoch == 0:

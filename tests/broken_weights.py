@@ -98,7 +98,7 @@ class RestoresAtTheEnd(DrivenBench):
         carried = self.model.get_weights()
         driver.open("epoch", epoch=epoch)
         self.model.set_weights(carried)
-        self.batches(driver, told)
+        self.train_batches(driver, told)
         if validation := self.told_in_validation(told):
             self.validate(driver, validation)
         driver.close("epoch")
@@ -160,8 +160,8 @@ class CarriesWeightsOver(DrivenBench):
         super().epoch(driver, epoch, told)
         self.model.set_weights(self.carried)
 
-    def batches(self, driver: Driver, told: Epoch) -> None:
-        super().batches(driver, told)
+    def train_batches(self, driver: Driver, told: Epoch) -> None:
+        super().train_batches(driver, told)
         self.carried = self.model.get_weights()
 
 

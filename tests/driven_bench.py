@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from trainhooks import MLP, Callback, Driver, Logs, LoopRun, Run
-from trainhooks.testing.bench import BATCHES, Bench, Epoch
+from trainhooks import MLP, Callback, Driver, Logs, LoopRun, Run, Trainable
+from trainhooks.testing.bench import Bench, Epoch
 from trainhooks.testing.reference import ReferenceBench
 from trainhooks.trainable import CAPABILITIES, ModelOnly
 
@@ -111,7 +111,7 @@ class DrivenBench(ReferenceBench):
 
     def fit(self, driver: Driver, history: Sequence[Epoch]) -> None:
         progress = driver.progress
-        progress.max_epochs, progress.steps_per_epoch = len(history), BATCHES
+        progress.max_epochs, progress.steps_per_epoch = len(history), self.batches
         driver.open("train")
         for epoch in range(progress.epochs_done, len(history)):
             if self.is_over(driver):
@@ -124,14 +124,14 @@ class DrivenBench(ReferenceBench):
 
     def epoch(self, driver: Driver, epoch: int, told: Epoch) -> None:
         driver.open("epoch", epoch=epoch)
-        self.batches(driver, told)
+        self.train_batches(driver, told)
         if validation := self.told_in_validation(told):
             self.validate(driver, validation)
         driver.close("epoch")
 
-    def batches(self, driver: Driver, told: Epoch) -> None:
+    def train_batches(self, driver: Driver, told: Epoch) -> None:
         driver.open("pass")
-        for batch in range(BATCHES):
+        for batch in range(self.batches):
             if driver.progress.halt:
                 break
             self.batch(driver, batch, told)
@@ -171,6 +171,52 @@ class DrivenBench(ReferenceBench):
             driver.logs.add(name, value)
 
 
+class RoundBench(DrivenBench):
+    """The same, but for a trainer whose epoch is one round, and so one batch."""
+
+    batches = 1
+
+
+class Boosted(Trainable):
+    """A trainer that shows no weights: what it has trained is in its state and its files alone."""
+
+    framework = "boosted"
+    formats = {".npz": "what it has trained"}
+
+    def __init__(self, model: MLP) -> None:
+        self.model = model
+
+    def missing(self, need: str) -> str | None:
+        if need in ("batches", "batch_logs", "mid_epoch", "end_epoch"):
+            return "a round has no batches."
+        return super().missing(need)
+
+    def get_lrs(self) -> list[float]:
+        return self.model.get_lrs()
+
+    def set_lrs(self, lrs: Sequence[float]) -> None:
+        self.model.set_lrs(lrs)
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.model.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.model.load_state_dict(state)
+
+    def save(self, path: Path) -> None:
+        with path.open("wb") as file:
+            np.savez(file, **self.model.get_weights())
+
+
+class BoostedBench(RoundBench):
+    """A trainer of rounds that shows no weights."""
+
+    lacks = frozenset(CAPABILITIES) - {"lr", "read_lr", "state", "save", "data_wait"}
+
+    def trainable(self) -> Trainable:
+        return Boosted(self.model)
+
+
 class LateBench(DrivenBench):
     """The same, but for a trainer that looks for a stop only once a batch has ended."""
 
@@ -183,9 +229,9 @@ class LateBench(DrivenBench):
     def is_over(self, driver: Driver) -> bool:
         return self.has_looked and super().is_over(driver)
 
-    def batches(self, driver: Driver, told: Epoch) -> None:
+    def train_batches(self, driver: Driver, told: Epoch) -> None:
         driver.open("pass")
-        for batch in range(BATCHES):
+        for batch in range(self.batches):
             self.batch(driver, batch, told)
             self.has_looked = True
             if driver.progress.halt:
@@ -198,7 +244,7 @@ class DroppingBench(DrivenBench):
 
     def batch(self, driver: Driver, batch: int, told: Epoch) -> None:
         super().batch(driver, batch, told)
-        if batch == BATCHES - 1:
+        if batch == self.batches - 1:
             driver.batch_begin(batch + 1)
             driver.drop_batch()
 
@@ -206,15 +252,15 @@ class DroppingBench(DrivenBench):
 class BareBench(Bench):
     """The least that an author can begin with: training alone, and no verb."""
 
-    lacks = frozenset(CAPABILITIES) - {"end_epoch", "batch_logs", "data_wait", "mid_epoch"}
+    lacks = frozenset(CAPABILITIES) - {"end_epoch", "batches", "batch_logs", "data_wait", "mid_epoch"}
 
     def train(self, history: Sequence[Epoch], callbacks: Sequence[Callback], *, resume: Any = None) -> Run:
         with LoopRun(ModelOnly(self), callbacks, resume=resume, plugins="none") as run:
             for epoch in run.epochs(len(history)):
-                for batch in run.train(range(BATCHES)):
+                for batch in run.train(range(self.batches)):
                     run.log(self.told(history[epoch], batch))
                 if validation := self.told_in_validation(history[epoch]):
-                    for _ in run.test(range(BATCHES)):
+                    for _ in run.test(range(self.batches)):
                         run.log(validation)
         return run.run
 
@@ -225,7 +271,7 @@ class MeansBench(DrivenBench):
     def epoch(self, driver: Driver, epoch: int, told: Epoch) -> None:
         self.begin_means()
         driver.open("epoch", epoch=epoch, logs=self.logs)
-        self.batches(driver, told)
+        self.train_batches(driver, told)
         if validation := self.told_in_validation(told):
             self.validate(driver, validation)
         driver.close("epoch")

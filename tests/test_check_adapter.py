@@ -12,7 +12,16 @@ import broken_verbs  # noqa: F401
 import broken_weights  # noqa: F401
 import pytest
 from broken_adapters import BROKEN
-from driven_bench import AbleBench, BareBench, DrivenBench, DroppingBench, LateBench, MeansBench
+from driven_bench import (
+    AbleBench,
+    BareBench,
+    BoostedBench,
+    DrivenBench,
+    DroppingBench,
+    LateBench,
+    MeansBench,
+    RoundBench,
+)
 
 from trainhooks.testing.adapter_rules import ADAPTER_RULES
 from trainhooks.testing.bench import Bench
@@ -22,10 +31,11 @@ from trainhooks.testing.rules import BrokenRuleError
 
 RULES = {rule.name: rule for rule in ADAPTER_RULES}
 
-test_reference = check_adapter(ReferenceBench)
 test_with_every_verb = check_adapter(AbleBench)
 test_a_trainer_with_its_own_loop = check_adapter(DrivenBench)
 test_a_trainer_that_looks_for_a_stop_late = check_adapter(LateBench)
+test_a_trainer_whose_epoch_is_one_round = check_adapter(RoundBench)
+test_a_trainer_of_rounds_that_shows_no_weights = check_adapter(BoostedBench)
 test_a_trainer_that_tells_running_means = check_adapter(MeansBench)
 test_an_adapter_that_claims_nothing = check_adapter(BareBench)
 
@@ -241,12 +251,19 @@ def cases(test: Callable[..., None]) -> list[str]:
 
 
 def test_there_is_a_case_for_each_rule() -> None:
-    assert cases(test_reference) == list(RULES)
+    assert cases(check_adapter(ReferenceBench)) == list(RULES)
 
 
 def test_a_rule_can_be_left_out_with_a_reason() -> None:
     without = {"history": "The trainer keeps its own."}
     assert cases(check_adapter(ReferenceBench, without=without)) == [name for name in RULES if name != "history"]
+
+
+def test_the_test_keeps_what_it_was_made_of() -> None:
+    without = {"history": "The trainer keeps its own."}
+    test = check_adapter(ReferenceBench, without=without)
+    assert (test.factory, test.without) == (ReferenceBench, without)
+    assert check_adapter(ReferenceBench).without == {}
 
 
 def test_a_rule_that_is_left_out_must_exist() -> None:

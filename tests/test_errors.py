@@ -74,14 +74,14 @@ HOOKS: dict[str, tuple[dict[str, Any], str]] = {
         "Mine.requires: there is no capability 'weight'. Did you mean 'weights'? "
         "There are 'lr', 'read_lr', 'weights', 'snapshot', 'state', 'save', 'optimizer_step', 'gradients', "
         "'average', 'optimizer_average', 'graph', 'embeddings', 'profile', 'end_epoch', 'batch_logs', 'data_wait', "
-        "'mid_epoch'.",
+        "'mid_epoch', 'batches'.",
     ),
     "a need that is no name": (
         {"requires": [7]},
         "Mine.requires: there is no capability 7. "
         "There are 'lr', 'read_lr', 'weights', 'snapshot', 'state', 'save', 'optimizer_step', 'gradients', "
         "'average', 'optimizer_average', 'graph', 'embeddings', 'profile', 'end_epoch', 'batch_logs', 'data_wait', "
-        "'mid_epoch'.",
+        "'mid_epoch', 'batches'.",
     ),
     "a misspelt phase": (
         {"phase": "observer", "on_setup": lambda self: None},

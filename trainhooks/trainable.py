@@ -7,7 +7,7 @@ that a claim and its code cannot disagree; a callback whose ``requires`` is lack
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from .errors import lacking
 
@@ -34,8 +34,12 @@ CAPABILITIES: Final[dict[str, tuple[str, ...]]] = {
     "batch_logs": (),
     "data_wait": (),
     "mid_epoch": (),
+    "batches": (),
 }
-"""Each capability and the verbs that make it. One without verbs is there unless ``missing`` says otherwise."""
+"""Each capability and the verbs that make it. One without verbs is there unless ``missing`` says otherwise.
+
+``batches`` are several batches an epoch, each with values of its own.
+"""
 
 
 class OnDevice:
@@ -87,6 +91,15 @@ class Trainable:
         if need == "save" and self.missing("weights") is None:
             hint = " There is '.safetensors', which holds the weights under every trainer."
         return f"the {self.framework} adapter does not offer it.{hint}"
+
+    def direction(self, metric: str) -> Literal["min", "max"] | None:
+        """Which way a metric is better, where the trainer knows; None has the callback tell it from the name.
+
+        Args:
+            metric: as it stands in the logs of an epoch's end, where it is; so what the trainer has told of until then
+                is enough to know it.
+        """
+        return None
 
     def get_lrs(self) -> list[float]:
         """The learning rate of each parameter group."""

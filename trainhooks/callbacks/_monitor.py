@@ -48,7 +48,7 @@ class Monitor:
     Args:
         who: the callback, as messages call it.
         name: key of the metric.
-        mode: ``"min"``, ``"max"``, or ``"auto"`` to tell from the name.
+        mode: ``"min"``, ``"max"``, or ``"auto"``: as the trainer says, or else as the name tells.
         min_delta: an improvement must be larger than this; its sign is ignored, as in Keras.
         strict: a metric that is missing when it is due is an error; otherwise a warning.
 
@@ -71,6 +71,9 @@ class Monitor:
             raise ValueError(f"{who}(min_delta={min_delta!r}): a number")
         # where the name does not tell, read() says so: only there is it seen whether the name is merely misspelt
         self.mode = direction(name) if mode == "auto" else mode
+        self._is_auto = mode == "auto"
+        self._is_told = False
+        """Whether the trainer told the mode."""
         self.who, self.name, self.strict = f"{who}(monitor={name!r})", name, strict
         self.min_delta = abs(min_delta)
         self.reset()
@@ -85,6 +88,8 @@ class Monitor:
 
     def reset(self, best: float | None = None) -> None:
         """Forget what was seen, and begin with ``best``."""
+        if self._is_told:
+            self.mode, self._is_told = direction(self.name), False
         self.best = best
         self._seen = self._missed = False
 
@@ -105,7 +110,7 @@ class Monitor:
             ValueError: the mode is ``"auto"``, and the name does not tell it.
         """
         if self.name in logs:
-            self._check_mode()
+            self._settle_mode(run)
             self._seen = True
             return self._number(logs[self.name])
         if run.cut_short:
@@ -120,7 +125,7 @@ class Monitor:
             number = run.epoch if now == "epoch" else run.step
             self._say(f"{self.who}: {now} {number} ended without that metric.", logs)
         elif validation and not (self._missed or self._seen):
-            self._check_mode()  # rather now than at the first validation
+            self._settle_mode(run)  # rather now than at the first validation
             self._missed = True
             warnings.warn(f"{self.who}: no validation has run yet, so there is nothing to check.", stacklevel=2)
         return None
@@ -145,7 +150,8 @@ class Monitor:
         """What it keeps, beside the settings that ``load_state_dict`` is to hold against the constructor's."""
         settings = {"monitor": self.name, "mode": self.mode, "min_delta": self.min_delta, **settings}
         settings = {name: one.item() if hasattr(one, "item") else one for name, one in settings.items()}  # for JSON
-        return {"best": self.best, "seen": self._seen, "missed": self._missed, "settings": settings}
+        told = {"mode_told": True} if self._is_told else {}
+        return {"best": self.best, "seen": self._seen, "missed": self._missed, "settings": settings} | told
 
     def load_state_dict(self, state: Mapping[str, Any], **settings: Any) -> bool:
         """Take back what ``state_dict`` gave, and warn of settings that differ: the constructor's hold.
@@ -153,6 +159,8 @@ class Monitor:
         Returns:
             Whether the state is of this metric; of another, nothing is taken.
         """
+        if self._is_auto and state.get("mode_told"):
+            self.mode, self._is_told = state["settings"]["mode"], True
         own = self.state_dict(**settings)["settings"]
         changed = {name: value for name, value in state["settings"].items() if name in own and value != own[name]}
         fits = not changed.keys() & {"monitor", "mode"}
@@ -165,7 +173,9 @@ class Monitor:
             self.best, self._seen, self._missed = state["best"], state["seen"], state["missed"]
         return fits
 
-    def _check_mode(self) -> None:
+    def _settle_mode(self, run: Run) -> None:
+        if self._is_auto and (told := run.trainable.direction(self.name)) is not None:
+            self.mode, self._is_told = told, True
         if self.mode is None:
             raise ValueError(
                 f"{self.who}: mode='auto' cannot tell which way it is better. Give mode='min' or mode='max'."

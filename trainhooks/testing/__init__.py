@@ -11,6 +11,7 @@ from .faulty_disk import FaultyDisk
 from .play import play
 from .reference import ReferenceBench
 from .rules import BrokenRuleError
+from .survey import Survey, survey
 from .trace import Trace
 
 __all__ = [
@@ -26,9 +27,11 @@ __all__ = [
     "RaiseAt",
     "ReferenceBench",
     "StopAt",
+    "Survey",
     "Trace",
     "batches",
     "check_adapter",
     "check_callback",
     "play",
+    "survey",
 ]

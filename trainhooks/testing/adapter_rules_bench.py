@@ -10,7 +10,7 @@ from typing import Any, Final
 from ..callback import Callback
 from ..callbacks import EarlyStopping
 from ..run import Run
-from .adapter_rules_tools import HISTORY, ONE, Factory, Rules, changed, differ, first_of, reference, see
+from .adapter_rules_tools import HISTORY, ONE, Factory, Rules, arrays_in, changed, differ, first_of, reference, see
 from .bench import Bench
 from .doubles import Do, RaiseAt, StopAt
 from .trace import Trace
@@ -65,7 +65,7 @@ def _bench_trains(factory: Factory) -> str | None:
     kept: list[tuple[str, Any]] = []
 
     def keep(name: str) -> Do:
-        return Do(name, lambda run: kept.append((name, run.get_weights() if run.can("weights") else None)), nth=None)
+        return Do(name, lambda run: kept.append((name, _trained(run))), nth=None)
 
     names = ("train_batch_begin", "train_batch_end", "test_begin", "test_end")
     see(factory(), HISTORY, *map(keep, names))
@@ -77,6 +77,13 @@ def _bench_trains(factory: Factory) -> str | None:
         if end == "test_end" and changed(before, after):
             return f"a validation changed {sorted(changed(before, after))}"
     return None
+
+
+def _trained(run: Run) -> Any:
+    """The weights; of a trainer that has none to show the arrays of its state."""
+    if run.can("weights"):
+        return run.get_weights()
+    return arrays_in(run.trainable.state_dict()) if run.can("state") else None
 
 
 @RULES.add("callbacks-freed", "After a run its callbacks are attached to nothing, however it ended.")
@@ -130,12 +137,14 @@ def _two_at_once(factory: Factory) -> str | None:
     traces: list[str] = []
     train = Do("epoch_end", lambda run: traces.append(see(inner).outline))
     around = see(outer, HISTORY, train, Do("epoch_end", lambda run: outer.evaluate({"loss": 4.0}, []), nth=1))
-    expected = reference()
+    expected = reference(outer)
     return first_of(
         differ("the run inside", expected.outline, traces[0]),
         differ("the run around it", expected.outline, around.outline),
         differ(
-            "(outcome, steps) of the run around it", ("completed", 4), (around.outcome, around.run and around.run.step)
+            "(outcome, steps) of the run around it",
+            ("completed", 2 * outer.batches),
+            (around.outcome, around.run and around.run.step),
         ),
     )
 
@@ -144,7 +153,7 @@ def _two_at_once(factory: Factory) -> str | None:
 def _second_run(factory: Factory) -> str | None:
     bench, stopper = factory(), EarlyStopping("val_loss", patience=2)
     worse = [{"loss": 1.0, "val_loss": float(epoch)} for epoch in range(4)]
-    expected = reference(worse, EarlyStopping("val_loss", patience=2)).outline
+    expected = reference(bench, worse, EarlyStopping("val_loss", patience=2)).outline
     return first_of(
         differ("the first run of an EarlyStopping", expected, see(bench, worse, stopper).outline),
         differ("its second run", expected, see(bench, worse, stopper).outline),

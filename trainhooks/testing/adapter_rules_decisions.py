@@ -12,10 +12,9 @@ import numpy as np
 from ..callback import Callback
 from ..callbacks import EarlyStopping, LearningRateScheduler, ModelCheckpoint, ReduceLROnPlateau, TerminateOnNaN
 from ..run import Run
-from .adapter_rules_tools import Factory, Rules, ask, changed, differ, see
+from .adapter_rules_tools import Factory, Rules, ask, changed, differ, like, see
 from .bench import Bench, Epoch
 from .doubles import Do
-from .reference import ReferenceBench
 
 RULES = Rules("decisions")
 
@@ -63,7 +62,7 @@ def _same_weights(factory: Factory) -> str | None:
     if not ask(bench, lambda run: run.can("snapshot") and run.can("weights")):
         return None
     for history in _some(bench):
-        expected, came = (_restored(one, history, made()) for one in (ReferenceBench(), bench))
+        expected, came = (_restored(one, history, made()) for one in (like(bench), bench))
         if found := differ(f"the epoch whose weights the run ends with, of {_told(history)}", expected, came):
             return found
     return None
@@ -83,14 +82,19 @@ def _same_rates(factory: Factory) -> str | None:
 
 @RULES.add("same-files", "ModelCheckpoint saves at the end of the same epochs as under the reference loop.")
 def _same_files(factory: Factory) -> str | None:
+    has_weights, saves = ask(factory(), lambda run: (run.can("weights"), run.can("save")))
+    if not (has_weights or saves):
+        return None
+
     def made() -> Callback:
         shutil.rmtree("kept", ignore_errors=True)
-        return ModelCheckpoint("kept/{epoch}.safetensors", save_best_only=True, strict=False)
+        suffix = ".safetensors" if has_weights else ""  # without one it is the trainer's own
+        return ModelCheckpoint(f"kept/{{epoch}}{suffix}", save_best_only=True, strict=False)
 
     def saved(run: Run) -> list[str]:
-        return sorted(path.name for path in Path("kept").glob("*"))
+        return sorted(path.stem for path in Path("kept").glob("*"))
 
-    return _compared(factory, "the files", ["weights"], made, saved)
+    return _compared(factory, "the files", [], made, saved)
 
 
 @RULES.add("same-faults", "TerminateOnNaN ends the run in the same batch as under the reference loop.")
@@ -124,7 +128,7 @@ def _compared(
         return rates if "lr" in needs else seen.run and decided(seen.run)
 
     for history in _some(bench) if told is None else told:
-        expected, came = watched(ReferenceBench(), history), watched(bench, history)
+        expected, came = watched(like(bench), history), watched(bench, history)
         if found := differ(f"{what}, where val_loss was {_told(history)}", expected, came):
             return found
     return None

@@ -25,10 +25,14 @@ def _stops(factory: Factory, kind: StopKind) -> str | None:
     for event in FIRED:
         if event == "stop":
             continue
-        seen, expected = see(bench, HISTORY, StopAt(event, kind=kind)), reference(HISTORY, StopAt(event, kind=kind))
+        seen, expected = (
+            see(bench, HISTORY, StopAt(event, kind=kind)),
+            reference(bench, HISTORY, StopAt(event, kind=kind)),
+        )
         what = f"a stop of kind {kind!r} asked for in {event}"
-        if bench.looks_after_batches and kind != "pause" and event in _BEFORE_BATCHES:
-            later = reference(HISTORY, StopAt("train_batch_end", kind=kind))
+        late = bench.looks_after_batches and kind != "pause" and event in _BEFORE_BATCHES
+        if late and seen.outline != expected.outline:
+            later = reference(bench, HISTORY, StopAt("train_batch_end", kind=kind))
             found = differ(f"{what}, the word 'stop' left out", later.of(stop=False), seen.of(stop=False))
             names = seen.trace.names
             told = names[names.index("stop") - 1] if "stop" in names else None
@@ -60,10 +64,16 @@ def _pause_stops(factory: Factory) -> str | None:
 @STOPS.add("stop-in-turn", "A stop that is asked for in the last epoch, or at the last moment, does the same.")
 def _stop_in_turn(factory: Factory) -> str | None:
     bench = factory()
-    for event, nth in (("train_batch_begin", 3), ("train_batch_end", 2), ("test_end", 1), ("epoch_end", 1)):
+    last = 2 * bench.batches - 1
+    for event, nth in (
+        ("train_batch_begin", last),
+        ("train_batch_end", bench.batches),
+        ("test_end", 1),
+        ("epoch_end", 1),
+    ):
         for kind in _KINDS:
             asked: Any = StopAt(event, nth, kind=kind), StopAt(event, nth, kind=kind)
-            expected, seen = reference(HISTORY, asked[0]), see(bench, HISTORY, asked[1])
+            expected, seen = reference(bench, HISTORY, asked[0]), see(bench, HISTORY, asked[1])
             what = f"a stop of kind {kind!r} asked for in {firing(event, nth)}"
             found = differ(what, expected.outline, seen.outline)
             if found := found or differ(f"{what}: how the run ended", expected.outcome, seen.outcome):
@@ -88,11 +98,13 @@ def _stop_ends(factory: Factory) -> str | None:
     bench = factory()
     for kind in _KINDS:
         see(bench, HISTORY, StopAt("train_batch_end", kind=kind))
-        if found := differ(f"the run after one with a stop of kind {kind!r}", reference().outline, see(bench).outline):
+        if found := differ(
+            f"the run after one with a stop of kind {kind!r}", reference(bench).outline, see(bench).outline
+        ):
             return found
     if _stopped_itself(bench) is None:
         return None
-    return differ("the run after one that the trainer stopped itself", reference().outline, see(bench).outline)
+    return differ("the run after one that the trainer stopped itself", reference(bench).outline, see(bench).outline)
 
 
 @STOPS.add(
@@ -136,7 +148,7 @@ def _break_ends(factory: Factory) -> str | None:
     if not bench.owns_loop:
         return None
     history: list[Epoch] = [LEAVE, {"loss": 2.0, "val_loss": 0.25}]
-    expected, seen = reference(history), see(bench, history)
+    expected, seen = reference(bench, history), see(bench, history)
     return first_of(
         differ("a run whose first epoch is left by break", expected.trace.outline(), seen.trace.outline()),
         differ("run.step at its end", expected.run and expected.run.step, seen.run and seen.run.step),
@@ -154,7 +166,7 @@ def _raised(factory: Factory, made: _Made) -> str | None:
     bench = factory()
     error = made()
     history = [HISTORY[0], error]
-    seen, expected = see(bench, history, raises=True), reference(history, raises=True)
+    seen, expected = see(bench, history, raises=True), reference(bench, history, raises=True)
     return _compared(f"a {type(error).__name__} raised in a batch of the second epoch", error, expected, seen)
 
 
@@ -184,7 +196,7 @@ def _hook_raises(factory: Factory) -> str | None:
     for number, event in enumerate(FIRED):
         error = _ERRORS[number % 2]()
         cause, cause_too = ([StopAt("epoch_end")] if event == "stop" else [] for _ in range(2))
-        expected = reference(HISTORY, RaiseAt(event, error=error), *cause, raises=True)
+        expected = reference(bench, HISTORY, RaiseAt(event, error=error), *cause, raises=True)
         seen = see(bench, HISTORY, RaiseAt(event, error=error), *cause_too, raises=True)
         if found := _compared(f"a {type(error).__name__} raised by a callback in {event}", error, expected, seen):
             return found
@@ -208,6 +220,6 @@ def _trains_again(factory: Factory) -> str | None:
     for error in (made() for made in _ERRORS):
         see(bench, [error], callback, raises=True)
         what = f"the run after one that ended in a {type(error).__name__}"
-        if found := differ(what, reference().outline, see(bench, HISTORY, callback).outline):
+        if found := differ(what, reference(bench).outline, see(bench, HISTORY, callback).outline):
             return found
     return None

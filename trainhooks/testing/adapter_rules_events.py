@@ -21,12 +21,12 @@ from .adapter_rules_tools import (
     changed,
     differ,
     first_of,
+    like,
     reference,
     see,
 )
-from .bench import BATCHES, Bench, Epoch
+from .bench import Bench, Epoch
 from .doubles import Do
-from .reference import ReferenceBench
 from .trace import Trace
 
 RULES = Rules("events")
@@ -36,15 +36,18 @@ MIXED: Sequence[Epoch] = ({"loss": 1.0, "val_loss": 0.5}, {"loss": 2.0}, {"loss"
 
 @RULES.add("events-in-order", "A run fires every event in the order of the reference loop.")
 def _events_in_order(factory: Factory) -> str | None:
-    return differ("a run of two epochs with validation", reference().outline, see(factory()).outline)
+    bench = factory()
+    return differ("a run of two epochs with validation", reference(bench).outline, see(bench).outline)
 
 
 @RULES.add("no-validation", "An epoch without a validation fires no test event.")
 def _no_validation(factory: Factory) -> str | None:
     bench = factory()
     return first_of(
-        differ("two epochs without validation", reference(PLAIN).outline, see(bench, PLAIN).outline),
-        differ("three epochs, the second without validation", reference(MIXED).outline, see(bench, MIXED).outline),
+        differ("two epochs without validation", reference(bench, PLAIN).outline, see(bench, PLAIN).outline),
+        differ(
+            "three epochs, the second without validation", reference(bench, MIXED).outline, see(bench, MIXED).outline
+        ),
     )
 
 
@@ -57,7 +60,8 @@ def _epochs_only(factory: Factory) -> str | None:
         see(bench, HISTORY, note, trace=trace)
         return trace.outline(), counts
 
-    expected, came = watched(ReferenceBench()), watched(factory())
+    bench = factory()
+    expected, came = watched(like(bench)), watched(bench)
     return first_of(
         differ("a run whose callbacks hear no batches", expected[0], came[0]),
         differ("(run.step, run.epochs_done, loss) at each epoch's end", expected[1], came[1]),
@@ -81,10 +85,11 @@ def _counts(factory: Factory) -> str | None:
 @RULES.add("totals", "run.max_epochs is the total that was asked for, run.steps_per_epoch that of batches, or None.")
 def _totals(factory: Factory) -> str | None:
     seen: list[Any] = []
-    see(factory(), HISTORY, Do("epoch_end", lambda run: seen.append((run.max_epochs, run.steps_per_epoch))))
+    bench = factory()
+    see(bench, HISTORY, Do("epoch_end", lambda run: seen.append((run.max_epochs, run.steps_per_epoch))))
     return first_of(
         differ("run.max_epochs in a run of two epochs", 2, seen[0][0]),
-        None if seen[0][1] is None else differ("run.steps_per_epoch", BATCHES, seen[0][1]),
+        None if seen[0][1] is None else differ("run.steps_per_epoch", bench.batches, seen[0][1]),
     )
 
 
@@ -123,7 +128,8 @@ def _history(factory: Factory) -> str | None:
         kept = [] if seen.run is None else seen.run.history
         return [(one.epoch, one.logs.get("loss"), one.logs.get("val_loss")) for one in kept]
 
-    expected, came = records(reference(MIXED)), records(see(factory(), MIXED))
+    bench = factory()
+    expected, came = records(reference(bench, MIXED)), records(see(bench, MIXED))
     return differ("(epoch, loss, val_loss) of each record", expected, came)
 
 
@@ -156,7 +162,8 @@ def _evaluation_alone(factory: Factory) -> str | None:
         note = Do("test_end", lambda run: ended.append((run.logs.get("loss"), run.step, run.phase)))
         return None if bench.evaluate({"loss": 0.5}, [note, trace]) is None else (trace.outline(), ended)
 
-    expected, came = watched(ReferenceBench()), watched(factory())
+    bench = factory()
+    expected, came = watched(like(bench)), watched(bench)
     if came is None or expected is None:
         return None
     return first_of(
@@ -205,7 +212,8 @@ def _prediction_alone(factory: Factory) -> str | None:
         ends = [arguments["outputs"] for name, arguments in trace.events if name == "predict_batch_end"]
         return trace.outline(), sum(outputs is not None for outputs in ends)
 
-    expected, came = watched(ReferenceBench()), watched(factory())
+    bench = factory()
+    expected, came = watched(like(bench)), watched(bench)
     if came is None or expected is None:
         return None
     return first_of(
@@ -262,5 +270,6 @@ def _at_each(
         see(bench, history, *noters)
         return seen
 
-    expected, came = noted(ReferenceBench()), noted(factory())
+    bench = factory()
+    expected, came = noted(like(bench)), noted(bench)
     return first_of(*(differ(f"{what} at each {event}", expected[event], came[event]) for event in events))

@@ -9,7 +9,7 @@ from typing import Any
 from ..callback import Callback
 from ..run import Run
 from .adapter_rules_tools import FIRED, HISTORY, PLAIN, Factory, Rules, ask, changed, differ, first_of, reference, see
-from .bench import BATCHES, Bench
+from .bench import Bench
 from .doubles import Do
 from .trace import Trace
 
@@ -61,7 +61,8 @@ def _lr_lasts(factory: Factory) -> str | None:
 
 @RULES.add("lr-effect", "The next batch is trained with the learning rate that was set.")
 def _lr_effect(factory: Factory) -> str | None:
-    usual = _moved(factory())
+    bench = factory()
+    usual = _moved(bench)
     if not usual:
         return None
     names = set.intersection(*usual)
@@ -69,7 +70,7 @@ def _lr_effect(factory: Factory) -> str | None:
         doers = [] if event is None else [Do(event, _put_back, nth)]
         # a new model for each: what is left of a momentum that has the rate in it, as Keras's, moves the weights too
         moved = _moved(factory(), Do("train_begin", _put_zero), *doers)
-        until = len(moved) if event is None else 1 if "batch" in event else BATCHES
+        until = len(moved) if event is None else 1 if "batch" in event else bench.batches
         for step, came in enumerate(moved):
             if step < until and names <= came:
                 return f"run.lr = 0.0 in train_begin: batch {step} of the run changed the weights as before"
@@ -120,11 +121,11 @@ def _steps_in_order(factory: Factory) -> str | None:
         return None
     expected, seen = Trace(optimizer_steps=True), Trace(optimizer_steps=True)
     counts: list[Any] = []
-    reference(HISTORY, expected)
+    reference(bench, HISTORY, expected)
     see(bench, HISTORY, seen, Do("train_end", lambda run: counts.append((run.step, run.optimizer_step))))
     return first_of(
         differ("a run of two epochs", expected.outline(), seen.outline()),
-        differ("(run.step, run.optimizer_step) at its end", [(4, 4)], counts),
+        differ("(run.step, run.optimizer_step) at its end", [(2 * bench.batches,) * 2], counts),
     )
 
 
@@ -154,8 +155,13 @@ def _steps_unwatched(factory: Factory) -> str | None:
         if run.can("optimizer_step"):
             ends.append(run.trainable.watch_optimizer(lambda: calls.append(run.step)))
 
-    see(factory(), HISTORY, Do("train_begin", watch), Do("epoch_end", lambda run: [end() for end in ends]))
-    return differ("run.step at each call, ended after the first of two epochs", [0, 1], calls) if ends else None
+    bench = factory()
+    see(bench, HISTORY, Do("train_begin", watch), Do("epoch_end", lambda run: [end() for end in ends]))
+    return (
+        differ("run.step at each call, ended after the first of two epochs", [*range(bench.batches)], calls)
+        if ends
+        else None
+    )
 
 
 def _moved(bench: Bench, *callbacks: Callback) -> list[set[str]]:

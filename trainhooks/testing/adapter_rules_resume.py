@@ -12,14 +12,16 @@ from ..callback import Callback
 from ..callbacks import EarlyStopping
 from ..run import Run
 from .adapter_rules_state import THREE, Keeper, can_resume
-from .adapter_rules_tools import HISTORY, Factory, Rules, differ, firing, first_of, reference, see
+from .adapter_rules_tools import HISTORY, Factory, Rules, differ, firing, first_of, like, reference, see
 from .bench import Bench, Epoch
 from .doubles import Do, StopAt
-from .reference import ReferenceBench
 
 RULES = Rules("state")
 
-_PAUSES = (("train_batch_end", 2), ("test_begin", 1), ("test_batch_end", 2), ("test_end", 1), ("epoch_end", 0))
+
+def _pauses(bench: Bench) -> Sequence[tuple[str, int]]:
+    first = bench.batches  # of the second epoch
+    return ("train_batch_end", first), ("test_begin", 1), ("test_batch_end", first), ("test_end", 1), ("epoch_end", 0)
 
 
 class Finish(Callback):
@@ -61,8 +63,8 @@ def _resume_at_epochs(factory: Factory) -> str | None:
     for done, state in enumerate(keeper.states, 1):
         rest = Finish()
         came, expected = see(factory(), THREE, rest, resume=copy.deepcopy(state)), Keeper("epoch_end")
-        reference(THREE, expected)
-        outline = reference(THREE, Finish(), resume=expected.states[done - 1]).outline
+        reference(bench, THREE, expected)
+        outline = reference(bench, THREE, Finish(), resume=expected.states[done - 1]).outline
         what = f"a run of three epochs that goes on after {done}"
         if found := differ(what, outline, came.outline) or _unlike(what, whole, rest):
             return found
@@ -109,7 +111,7 @@ def _pause_goes_on(factory: Factory) -> str | None:
     full = see(bench, HISTORY, Do("setup", _halve), Keeper(), whole)
     if not can_resume(full):
         return None
-    for event, nth in _PAUSES[::2] if bench.sparing else _PAUSES:
+    for event, nth in _pauses(bench)[::2] if bench.sparing else _pauses(bench):
         keeper, rest = Keeper(), Finish()
         see(factory(), HISTORY, Do("setup", _halve), keeper, StopAt(event, nth, kind="pause"))
         what = f"a run that was paused in {firing(event, nth)}"
@@ -129,7 +131,8 @@ def _stays_stopped(factory: Factory) -> str | None:
         seen = see(new, HISTORY, resume=keeper.states[0])
         return seen.outline, (seen.outcome, seen.run and seen.run.stop_reason)
 
-    expected, came = stopped(ReferenceBench(), ReferenceBench()), stopped(factory(), factory())
+    bench = factory()
+    expected, came = stopped(like(bench), like(bench)), stopped(bench, factory())
     return first_of(
         differ("the run that goes on", expected[0], came[0]),
         differ("(outcome, stop_reason)", expected[1], came[1]),

@@ -20,6 +20,7 @@ from .adapter_rules_tools import (
     Factory,
     Rules,
     Seen,
+    arrays_in,
     ask_each,
     changed,
     first_of,
@@ -68,7 +69,7 @@ def _state_plain(factory: Factory) -> str | None:
         return odd
     save_checkpoint(Path("state"), state)
     back = load_checkpoint(Path("state"))["trainable"]
-    arrays, other = _arrays(state["trainable"]), _arrays(back)
+    arrays, other = arrays_in(state["trainable"]), arrays_in(back)
     return "what came back from the file is not what was saved" if changed(arrays, other) else None
 
 
@@ -78,7 +79,7 @@ def _state_kept(factory: Factory) -> str | None:
 
     def take(run: Run) -> None:
         for on_device in (False, True):
-            arrays = _arrays(run.state_dict(on_device=on_device)["trainable"])
+            arrays = arrays_in(run.state_dict(on_device=on_device)["trainable"])
             taken.append((arrays, {name: np.array(value) for name, value in arrays.items()}))
 
     see(factory(), PLAIN, Do("epoch_end", take))
@@ -91,7 +92,7 @@ def _state_kept(factory: Factory) -> str | None:
 @RULES.add("state-snapshot", "state_snapshot() holds what state_dict() holds.")
 def _state_snapshot(factory: Factory) -> str | None:
     def both(run: Run) -> tuple[Any, Any]:
-        return _arrays(run.state_dict()["trainable"]), _arrays(run.state_dict(on_device=True)["trainable"])
+        return arrays_in(run.state_dict()["trainable"]), arrays_in(run.state_dict(on_device=True)["trainable"])
 
     for plain, quick in ask_each(factory(), both):
         names = changed(plain, {name: np.asarray(value) for name, value in quick.items()})
@@ -106,9 +107,9 @@ def _state_reused(factory: Factory) -> str | None:
     if not can_resume(see(factory(), THREE, keeper)):
         return None
     state = keeper.states[0]
-    before = {name: np.array(array) for name, array in _arrays(state["trainable"]).items()}
+    before = {name: np.array(array) for name, array in arrays_in(state["trainable"]).items()}
     see(factory(), THREE, resume=state)
-    if names := changed(before, _arrays(state["trainable"])):
+    if names := changed(before, arrays_in(state["trainable"])):
         return f"training on changed {sorted(names)} in the state that was loaded: load copies of its arrays"
     return None
 
@@ -161,15 +162,6 @@ def _odd(value: Any, path: str = "state") -> str | None:
         if isinstance(value, np.generic):
             return f"{path} is a numpy scalar, {value!r}: give it as a number"
     return None
-
-
-def _arrays(state: Any, path: str = "") -> dict[str, Any]:
-    """The arrays in a state, by their place in it."""
-    if isinstance(state, Mapping):
-        return {name: one for key, value in state.items() for name, one in _arrays(value, f"{path}/{key}").items()}
-    if isinstance(state, (list, tuple)):
-        return {name: one for key, value in enumerate(state) for name, one in _arrays(value, f"{path}/{key}").items()}
-    return {path: state} if hasattr(state, "__array__") and np.shape(state) else {}
 
 
 def _reshape_last(state: Any) -> bool:

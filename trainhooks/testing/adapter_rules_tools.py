@@ -13,7 +13,7 @@ import numpy as np
 from ..callback import Callback
 from ..events import EVENTS, SCOPES
 from ..run import Run
-from .bench import Bench, Epoch
+from .bench import BATCHES, Bench, Epoch
 from .doubles import Do
 from .reference import ReferenceBench
 from .rules import Rule
@@ -24,7 +24,7 @@ Check = Callable[[Factory], "str | None"]
 Weights = Mapping[str, np.ndarray[Any, Any]]
 
 PAGE: Final = "docs/write-an-adapter.md"
-HISTORY: Final[Sequence[Epoch]] = ({"loss": 1.0, "val_loss": 0.5}, {"loss": 2.0, "val_loss": 0.25})
+HISTORY: Final[tuple[Epoch, ...]] = ({"loss": 1.0, "val_loss": 0.5}, {"loss": 2.0, "val_loss": 0.25})
 """Two epochs with a validation each, whose metrics differ and are exact in float32."""
 PLAIN: Final[Sequence[Epoch]] = ({"loss": 1.0}, {"loss": 2.0})
 """Two epochs without a validation."""
@@ -135,11 +135,28 @@ def see(
     return seen
 
 
+def like(bench: Bench) -> ReferenceBench:
+    """The reference loop, with as many batches in an epoch as ``bench`` has."""
+    made: type[ReferenceBench] = ReferenceBench
+    if bench.batches != BATCHES:
+        made = type("Like", (ReferenceBench,), {"batches": bench.batches})
+    return made()
+
+
 def reference(
-    history: Sequence[Epoch] = HISTORY, *callbacks: Callback, resume: Any = None, raises: bool = False
+    bench: Bench,
+    history: Sequence[Epoch] = HISTORY,
+    *callbacks: Callback,
+    resume: Any = None,
+    raises: bool = False,
 ) -> Seen:
-    """The same under the reference loop."""
-    return see(ReferenceBench(), history, *callbacks, resume=resume, raises=raises)
+    """The same under the reference loop, with as many batches as ``bench`` has."""
+    return see(like(bench), history, *callbacks, resume=resume, raises=raises)
+
+
+def four_batches(bench: Bench) -> Sequence[Epoch]:
+    """``HISTORY``, as often as it takes to have four batches."""
+    return HISTORY * max(1, 4 // (2 * bench.batches))
 
 
 def ask(bench: Bench, action: Callable[[Run], Any], event: str = "epoch_end", history: Sequence[Epoch] = ONE) -> Any:
@@ -187,6 +204,15 @@ def differ(what: str, expected: object, came: object) -> str | None:
 def firing(event: str, nth: int) -> str:
     """One firing of an event, in words."""
     return f"the {('first', 'second', 'third', 'fourth')[nth]} {event}"
+
+
+def arrays_in(state: Any, path: str = "") -> dict[str, Any]:
+    """The arrays in a state, by their place in it."""
+    if isinstance(state, Mapping):
+        return {name: one for key, value in state.items() for name, one in arrays_in(value, f"{path}/{key}").items()}
+    if isinstance(state, (list, tuple)):
+        return {name: one for key, value in enumerate(state) for name, one in arrays_in(value, f"{path}/{key}").items()}
+    return {path: state} if hasattr(state, "__array__") and np.shape(state) else {}
 
 
 def same(a: Weights, b: Weights) -> bool:

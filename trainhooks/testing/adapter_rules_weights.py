@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import WeightsError
 from ..run import Run
-from .adapter_rules_tools import HISTORY, PLAIN, Factory, Rules, Weights, ask, changed, firing, same, see
+from .adapter_rules_tools import HISTORY, PLAIN, Factory, Rules, Weights, ask, changed, firing, four_batches, same, see
 from .doubles import Do
 
 _NEXT = (
@@ -177,6 +177,7 @@ def _restore_lasts(factory: Factory) -> str | None:
 
 def _restored(factory: Factory, steps: list[tuple[str, int, str]]) -> str | None:
     """Take a snapshot at one event, and restore it or read the weights at others."""
+    bench = factory()
     kept: dict[str, Any] = {}
     wrong: list[str] = []
 
@@ -199,7 +200,7 @@ def _restored(factory: Factory, steps: list[tuple[str, int, str]]) -> str | None
         Do(event, lambda run, what=what, where=where: act(run, what, where), nth)  # type: ignore[misc]
         for event, nth, what, where in ((*step, firing(*step[:2])) for step in steps)
     ]
-    see(factory(), HISTORY, *doers)
+    see(bench, four_batches(bench), *doers)
     return wrong[0] if wrong else None
 
 

@@ -9,13 +9,13 @@ from ..callback import Callback
 from ..run import Run
 
 Epoch = Mapping[str, float] | BaseException | str
-"""One epoch of a history: its metrics; or an exception, which its second batch raises; or ``LEAVE``."""
+"""One epoch of a history: its metrics; or an exception, which its last batch raises; or ``LEAVE``."""
 
 LEAVE: Final = "leave"
-"""An epoch whose batches are left by ``break`` in the second one, after it has logged."""
+"""An epoch whose batches are left by ``break`` in the last one, after it has logged."""
 
 BATCHES: Final = 2
-"""Training batches in each epoch; a validation has as many."""
+"""Training batches in each epoch of most benches; a validation has as many."""
 
 
 class Bench:
@@ -39,35 +39,38 @@ class Bench:
     here, or given data that it asks for anew in each epoch, so that no validation is begun where none is told of.
 
     Attributes:
+        batches: of the class: the training batches in each epoch, and those of each validation, 1 or 2. It is 1 where
+            an epoch is one round of the trainer, which has no batches.
         owns_loop: whether the loop over epochs and batches is the user's own (then ``LEAVE`` must be served).
         lacks: the capabilities that its adapter does not offer, as ``{"graph", "profile"}``; the kit holds the adapter
             to having all others, and to refusing these. None takes the adapter's own word for what it lacks.
         sparing: whether a training takes so long to begin that the kit is to try some of the places where a run can end
             and some of the histories, not all.
         looks_after_batches: whether the trainer looks for a stop only once a batch has ended: where one is asked for
-            before, as in ``train_begin``, it still begins the epoch and trains one batch of it.
+            before, as in ``train_begin``, it may still begin the epoch and train one batch of it.
     """
 
+    batches: int = BATCHES
     owns_loop: bool = False
     lacks: frozenset[str] | None = None
     sparing: bool = False
     looks_after_batches: bool = False
 
     def train(self, history: Sequence[Epoch], callbacks: Sequence[Callback], *, resume: Any = None) -> Run:
-        """Train ``len(history)`` epochs, the total, of ``BATCHES`` batches each; returns the run.
+        """Train ``len(history)`` epochs, the total, of ``batches`` batches each; returns the run.
 
         Args:
             history: for each epoch the metrics that each of its batches reports, as ``loss``; those without ``val_``.
-                Where it has a ``val_loss``, a validation of ``BATCHES`` batches follows the epoch's training, which
+                Where it has a ``val_loss``, a validation of ``batches`` batches follows the epoch's training, which
                 reports it as ``loss`` (and each other ``val_`` metric likewise). An exception in place of metrics is
-                raised by the epoch's second batch, as the same object.
+                raised by the epoch's last batch, as the same object.
             callbacks: to be attached in this order.
             resume: the state to go on from, as ``run.state_dict()`` gave it.
         """
         raise NotImplementedError
 
     def evaluate(self, metrics: Mapping[str, float], callbacks: Sequence[Callback]) -> Run | None:
-        """Evaluate the model, with no training, on ``BATCHES`` batches that report ``metrics``; None: it cannot."""
+        """Evaluate the model, with no training, on ``batches`` batches that report ``metrics``; None: it cannot."""
         return None
 
     def evaluate_resumed(self, metrics: Mapping[str, float], callbacks: Sequence[Callback], resume: Any) -> Run | None:
@@ -90,7 +93,7 @@ class Bench:
         raise NotImplementedError
 
     def predict(self, callbacks: Sequence[Callback]) -> Run | None:
-        """Predict on ``BATCHES`` batches; None: it cannot."""
+        """Predict on ``batches`` batches; None: it cannot."""
         return None
 
     def left_on(self) -> list[Any]:
@@ -102,11 +105,11 @@ class Bench:
         """
         return []
 
-    @staticmethod
-    def told(epoch: Epoch, batch: int) -> dict[str, float]:
+    @classmethod
+    def told(cls, epoch: Epoch, batch: int) -> dict[str, float]:
         """What this training batch of ``epoch`` reports; the exception is raised here, where the epoch is one."""
         if isinstance(epoch, BaseException):
-            if batch == 1:
+            if batch == cls.batches - 1:
                 raise epoch
             return {"loss": 1.0}
         if isinstance(epoch, str):

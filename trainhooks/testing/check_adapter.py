@@ -22,9 +22,18 @@ def check_adapter(factory: Factory, *, without: Mapping[str, str] | None = None)
         factory: makes a new ``Bench`` of the adapter at each call; most simply its class.
         without: rules that are left out, each with the reason why.
 
+    The test has both as attributes, ``test_tiny.factory`` and ``test_tiny.without``, for ``survey``.
+
     Raises:
         ValueError: ``without`` names no rule, or gives no reason.
     """
+    left_out = dict(without or {})
+    test = as_test(name_of(factory), ADAPTER_RULES, lambda: factory, left_out, GATES)
+    test.factory, test.without = factory, left_out
+    return test
+
+
+def name_of(factory: Factory) -> str:
+    """What an adapter's bench is called in messages."""
     name = getattr(factory, "__name__", "")
-    who = name if name.isidentifier() else "the adapter"  # that of a lambda would tell nobody anything
-    return as_test(who, ADAPTER_RULES, lambda: factory, {} if without is None else without, GATES)
+    return name if name.isidentifier() else "the adapter"  # that of a lambda would tell nobody anything

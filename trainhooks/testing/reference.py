@@ -12,7 +12,7 @@ from ..loop import LoopRun
 from ..numpy_model import MLP
 from ..run import Run
 from ..trainable import Trainable
-from .bench import BATCHES, LEAVE, Bench, Epoch
+from .bench import LEAVE, Bench, Epoch
 
 
 class ReferenceBench(Bench):
@@ -27,7 +27,7 @@ class ReferenceBench(Bench):
 
     def __init__(self) -> None:
         self.model = self.make()
-        rows = np.random.default_rng(0).normal(size=(BATCHES, 4, 2)).astype(np.float32)
+        rows = np.random.default_rng(0).normal(size=(self.batches, 4, 2)).astype(np.float32)
         self.data = [(x, np.arange(4) % 2) for x in rows]
 
     def make(self) -> MLP:
@@ -44,7 +44,7 @@ class ReferenceBench(Bench):
                 for batch in run.train(self.data):
                     self.model.train_step(batch)
                     run.log(self.told(history[epoch], run.batch), n=len(batch[0]))
-                    if history[epoch] == LEAVE and run.batch == 1:
+                    if history[epoch] == LEAVE and run.batch == self.batches - 1:
                         break
                 if validation := self.told_in_validation(history[epoch]):
                     self.test(run, validation)
