@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import sys
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -12,10 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 from cli_plugins import distribution, metadata, trainhooks
+from own_plugins import OWN, SERVED, quoted
 
 from trainhooks import Callback, Trainable, callbacks
-from trainhooks.commands import doctor, installed
-from trainhooks.commands.trainers import Trainer, trainers
+from trainhooks.commands import doctor, installed, tested
+from trainhooks.commands.trainers import trainers
 from trainhooks.errors import CapabilityError
 from trainhooks.fit import fit
 from trainhooks.testing import Constant, batches
@@ -76,8 +79,9 @@ def test_all_is_well_where_nothing_is_wrong(tmp_path: Path) -> None:
     install_tiny(tmp_path, "1.5")
     code, found = told(tmp_path, KERAS_BACKEND="torch")
     assert (code, found["problems"]) == (0, [])
-    assert [one["name"] for one in found["frameworks"]] == ["keras", "tiny", "torch"]
-    assert found["frameworks"][1] == {
+    by_name = {one["name"]: one for one in found["frameworks"]}
+    assert list(by_name) == sorted([*SERVED, "tiny"])
+    assert by_name["tiny"] == {
         "name": "tiny",
         "plugin": "tinyplugin",
         "distribution": "tinyplugin",
@@ -87,7 +91,9 @@ def test_all_is_well_where_nothing_is_wrong(tmp_path: Path) -> None:
             {"requirement": "tiny>=1.5", "version": "1.5", "met": True},
             {"requirement": "tiny-speedups", "version": None, "met": False},
         ],
+        "tested": [],
     }
+    assert by_name["torch"]["tested"] == tested.releases()["torch"]
     assert found["versions"]["numpy"] == np.__version__
     assert found["versions"]["python"] == f"{sys.version.split()[0]} ({sys.executable})"
 
@@ -107,8 +113,8 @@ def test_each_problem_is_a_line_that_says_what_to_do(tmp_path: Path) -> None:
     assert (code, found["problems"]) == (
         1,
         [
-            "TRAINHOOKS_PLUGINS='-slak': there is no plugin 'slak'. There are 'broken', 'demos', 'keras', 'stuck', "
-            "'tinyplugin', 'torch'. Correct TRAINHOOKS_PLUGINS, or unset it.",
+            "TRAINHOOKS_PLUGINS='-slak': there is no plugin 'slak'. There are "
+            f"{quoted(*OWN, 'broken', 'stuck', 'tinyplugin')}. Correct TRAINHOOKS_PLUGINS, or unset it.",
             "plugin 'broken' of broken 0.1 failed: ModuleNotFoundError: No module named 'nothing_of_that_name'. Update "
             "or uninstall broken, or leave the plugin out with TRAINHOOKS_PLUGINS=-broken.",
             f"plugin 'stuck' of stuck 1 failed: it needs trainhooks<0.0.1, and this is trainhooks "
@@ -173,6 +179,41 @@ def test_what_a_plugins_trainer_lacks_is_derived_from_its_verbs(tmp_path: Path) 
     assert "made" not in tiny["refused"]
 
 
+def test_a_framework_is_a_line_and_the_reasons_are_told_of_one_that_is_asked_for(tmp_path: Path) -> None:
+    install_tiny(tmp_path, "1.5")
+    lines = trainhooks(tmp_path, "doctor", KERAS_BACKEND="torch").stdout.splitlines()
+    served, lacks, refused = (line for line in lines if line.startswith("  tiny "))
+    assert served.split("1.5")[1].strip() == "served by the plugin 'tinyplugin' of tinyplugin; without tiny-speedups"
+    assert lacks.split()[1:4] == ["weights,", "snapshot,", "state,"]
+    assert "Timid" in refused
+    asked = trainhooks(tmp_path, "doctor", "tiny", KERAS_BACKEND="torch").stdout
+    assert re.sub(r"\s+", " ", asked).startswith(
+        "tiny 1.5 served by the plugin 'tinyplugin' of tinyplugin; without tiny-speedups What its trainer lacks; a "
+        "callback that needs it is refused when it is attached weights the tiny adapter does not offer it."
+    )
+    assert re.search(r"^  mid_epoch +a Tiny fit begins at an epoch\.$", asked, re.MULTILINE)
+    assert re.search(r"^  Timid +needs profile$", asked, re.MULTILINE)
+    assert asked.endswith("\nNo problems.\n")
+
+
+def test_what_is_not_installed_is_in_the_document_and_not_among_the_lines(tmp_path: Path) -> None:
+    distribution(tmp_path, "tinyplugin", "2.0", TINY)
+    said = trainhooks(tmp_path, "doctor", KERAS_BACKEND="torch").stdout
+    assert len([line for line in said.splitlines() if line.startswith("  tiny ")]) == 1  # that it can be installed
+    document = json.loads(trainhooks(tmp_path, "doctor", "tiny", "--json", KERAS_BACKEND="torch").stdout)
+    assert [one["name"] for one in document["frameworks"]] == ["tiny"]
+    assert [(one["framework"], one["refused"]["Timid"]) for one in document["trainers"]] == [("tiny", ["profile"])]
+
+
+def test_a_framework_that_nobody_serves_is_a_mistake(tmp_path: Path) -> None:
+    done = trainhooks(tmp_path, "doctor", "kears", KERAS_BACKEND="torch")
+    assert (done.returncode, done.stdout) == (2, "")
+    names = quoted("numpy", *SERVED)
+    assert done.stderr == (
+        f"trainhooks doctor: there is no framework 'kears'. Did you mean 'keras'? There are {names}.\n"
+    )
+
+
 class Lame(Trainable):
     """A trainer that can read weights alone."""
 
@@ -217,14 +258,16 @@ def test_what_doctor_says_is_refused_is_what_a_run_refuses() -> None:
         assert str(caught.value) == f"{name} needs {need!r}, which this trainer lacks: {told.lacks[need]}"
 
 
-def test_our_own_adapters_refuse_just_this() -> None:
+def test_each_adapter_of_ours_shows_its_trainer_and_refuses_just_this() -> None:
     offered = {name: getattr(callbacks, name) for name in callbacks.__all__}
     doctor.look()  # loads the adapters
-    assert [Trainer(one.framework, {}, one.refused) for one in trainers(["keras", "torch"], offered)] == [
-        Trainer("numpy", {}, {}),
-        Trainer("keras", {}, {"GradientClipping": ["gradients"]}),
-        Trainer("torch", {}, {}),
-    ]
+    told = {one.framework: one.refused for one in trainers(SERVED, offered)}
+    assert list(told) == ["numpy", *SERVED]
+    assert {name: told[name] for name in ("numpy", "keras", "torch")} == {
+        "numpy": {},
+        "keras": {"GradientClipping": ["gradients"]},
+        "torch": {},
+    }
 
 
 @pytest.mark.parametrize(
@@ -286,6 +329,38 @@ def test_a_backend_that_is_not_there_is_told_with_what_to_do(
     backends: dict[str, str | None], chosen: str, said: str | None
 ) -> None:
     assert doctor.problem_of_backend(installed.Keras(backends, chosen, "KERAS_BACKEND")) == said
+
+
+@pytest.mark.parametrize(
+    "framework, called",
+    [
+        ("lightning", "lightning"),
+        ("lightning", "pytorch-lightning"),
+        ("fabric", "lightning"),
+        ("fabric", "lightning-fabric"),
+        ("ignite", "pytorch-ignite"),
+    ],
+)
+def test_a_framework_is_found_whatever_its_distribution_is_called(framework: str, called: str, tmp_path: Path) -> None:
+    metadata(tmp_path, called, "9.8")
+    assert version_seen(framework, tmp_path) == "9.8"
+
+
+def test_another_distribution_of_that_name_is_not_the_framework(tmp_path: Path) -> None:
+    metadata(tmp_path, "fabric", "3.2.2")
+    assert version_seen("fabric", tmp_path) == "None"
+
+
+def test_a_framework_that_runs_from_its_source_is_there(tmp_path: Path) -> None:
+    (tmp_path / "pytorch_lightning.py").write_text("")
+    assert version_seen("lightning", tmp_path) == "?"
+
+
+def version_seen(framework: str, folder: Path) -> str:
+    """What is seen where nothing but the folder can be imported from."""
+    script = "import sys; from trainhooks.commands import installed; sys.path[:] = sys.argv[1:2]; "
+    command = [sys.executable, "-c", script + "print(installed.version(sys.argv[2]))", str(folder), framework]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def test_a_requirement_is_looked_up_in_what_is_installed() -> None:

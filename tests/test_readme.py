@@ -1,4 +1,4 @@
-"""The README is run: its first script on every Keras backend, its other blocks in order, its table against the code."""
+"""The README is run: its first script on every Keras backend, its other blocks in order; its figures are looked up."""
 
 from __future__ import annotations
 
@@ -65,55 +65,6 @@ def test_the_other_blocks_run_in_order(tmp_path: Path) -> None:
 
 def test_code_stands_before_line_15() -> None:
     assert TEXT[: TEXT.index("```python")].count("\n") < 15
-
-
-def table_row(capability: str) -> list[bool]:
-    """Whether the README says yes, for numpy, PyTorch and Keras."""
-    (row,) = [line for line in TEXT.splitlines() if f"(`{capability}`)" in line and line.startswith("|")]
-    return [cell.strip().startswith("yes") for cell in row.strip("|").split("|")[1:]]
-
-
-CAPABILITIES = [
-    *("lr", "weights", "snapshot", "optimizer_step", "batch_logs", "end_epoch", "state", "save", "gradients"),
-    *("average", "graph", "profile"),
-]
-
-
-@pytest.mark.parametrize("capability", CAPABILITIES)
-def test_the_table_says_what_the_trainers_say_of_themselves(capability: str) -> None:
-    pytest.importorskip("torch", reason="torch is not installed")
-    pytest.importorskip("keras", reason="keras is not installed")
-    script = f"""
-import keras, torch, trainhooks
-from trainhooks_adapters.keras import bridge
-net = torch.nn.Linear(1, 1)
-model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-model.compile("sgd", "mse")
-native = bridge([])
-native.set_model(model)
-runs = [
-    trainhooks.LoopRun(trainhooks.MLP((1, 1))),
-    trainhooks.wrap(net, optimizer=torch.optim.SGD(net.parameters(), lr=0.1)),
-    native.new_driver().run,
-]
-for capability in {CAPABILITIES!r}:
-    print(capability, *[run.can(capability) for run in runs])
-"""
-    said = _asked(script)
-    assert table_row(capability) == said[capability]
-
-
-_answers: dict[str, dict[str, list[bool]]] = {}
-
-
-def _asked(script: str) -> dict[str, list[bool]]:
-    """Asked once, in a process of its own, since Keras keeps its first backend."""
-    if script not in _answers:
-        done = run_script(script, Path.cwd(), KERAS_BACKEND="torch")
-        assert done.returncode == 0, done.stderr
-        rows = [line.split() for line in done.stdout.splitlines()]
-        _answers[script] = {name: [one == "True" for one in answers] for name, *answers in rows}
-    return _answers[script]
 
 
 def test_it_says_how_many_rules_there_are() -> None:

@@ -121,7 +121,10 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     checkpoints.add_argument("folder", type=Path, help="of checkpoints, or one checkpoint")
     checkpoints.add_argument("--verify", action="store_true", help="read every file and compare its SHA-256")
     checkpoints.add_argument("--prune", type=_count, metavar="KEEP", help="delete all but the newest good ones")
-    add("doctor", "say what is installed, which frameworks are served, what is refused and what is wrong", _DOCTOR)
+    doctor = add(
+        "doctor", "say what is installed, which frameworks are served, what is refused and what is wrong", _DOCTOR
+    )
+    doctor.add_argument("name", nargs="?", help="of a framework: what its trainer lacks, why, and what to do instead")
     return parser, commands
 
 
@@ -165,8 +168,8 @@ _CHECKPOINTS = """an object
 _DOCTOR = """an object
   versions: by name; optional: a list of objects with name, version (null if absent), use, install
   frameworks: a list of objects with name, version, plugin, distribution, install, needs (a list of
-    objects with requirement, version, met); keras: null, or an object with backends (versions by name;
-    null if absent), chosen, chosen_by
+    objects with requirement, version, met), tested (releases, the oldest first)
+  keras: null, or an object with backends (versions by name; null if absent), chosen, chosen_by
   trainers: a list of objects with framework, lacks (reasons by capability), refused (lists of
-    capabilities by callback)
+    capabilities by callback); with NAME these and frameworks are of that one alone
   problems: a list of sentences"""

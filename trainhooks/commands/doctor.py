@@ -7,16 +7,17 @@ import platform
 import warnings
 from argparse import Namespace
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from .. import pages, plugins
-from ..errors import did_you_mean
+from ..errors import did_you_mean, listing
+from ..hookspecs import PROJECT
 from ..selection import Selection
 from ..version import __version__
 from . import callbacks as named
-from . import installed
-from .console import aligned, document, painted, say, title, wrapped
+from . import installed, tested
+from .console import Mistake, aligned, document, painted, say, title, wrapped
 from .plugins import problem_of_selection
 from .trainers import Trainer, trainers
 from .trial import attached
@@ -24,7 +25,7 @@ from .trial import attached
 
 @dataclass(frozen=True)
 class Framework:
-    """A framework that a plugin serves, and what installs it."""
+    """A framework that a plugin serves, what installs it, and the releases that trainhooks was tested with."""
 
     name: str
     plugin: str
@@ -32,6 +33,7 @@ class Framework:
     install: str
     version: str | None
     needs: list[installed.Need]
+    tested: list[str]
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,28 @@ class Findings:
 
 def run(asked: Namespace) -> int:
     """Look, and tell; 1 where something is wrong."""
-    found = look()
+    found = look() if asked.name is None else only(look(), asked.name)
     if asked.json:
         document(asdict(found))
-    else:
+    elif asked.name is None:
         _print(found)
+    else:
+        _print_one(found)
     return 1 if found.problems else 0
+
+
+def only(found: Findings, name: str) -> Findings:
+    """The same, but for all frameworks and trainers other than ``name``.
+
+    Raises:
+        Mistake: there is no such framework.
+    """
+    told = [one for one in found.trainers if one.framework == name]
+    frameworks = [one for one in found.frameworks if one.name == name]
+    if not (told or frameworks):
+        names = sorted({one.framework for one in found.trainers} | {one.name for one in found.frameworks})
+        raise Mistake(f"there is no framework {name!r}.{did_you_mean(name, names)} There are {listing(names)}.")
+    return replace(found, frameworks=frameworks, trainers=told, keras=found.keras if name == "keras" else None)
 
 
 def look() -> Findings:
@@ -97,12 +115,14 @@ def _can_be_read(environment: str | None) -> bool:
 
 def _frameworks() -> Iterator[Framework]:
     seen: set[str] = set()
+    releases = tested.releases()
     for plugin, served in plugins.ask("trainhooks_frameworks"):
         for name, install in served.items():
             if name not in seen:
                 seen.add(name)
                 version, needs = installed.version(name), list(installed.needs(install))
-                yield Framework(name, plugin.name, plugin.distribution, install, version, needs)
+                known = releases.get(name, []) if plugin.distribution == PROJECT else []
+                yield Framework(name, plugin.name, plugin.distribution, install, version, needs, known)
 
 
 def _failed(rows: list[plugins.Row]) -> Iterator[str]:
@@ -151,23 +171,50 @@ def _print(found: Findings) -> None:
     _rows([(str(one["name"]), str(one["version"] or "-"), _use(one)) for one in found.optional])
     _title("Frameworks")
     _rows([(one.name, one.version or "-", _served(one)) for one in found.frameworks])
+    _print_backend(found)
+    there = {"numpy", *(one.name for one in found.frameworks if one.version is not None)}
+    shown = [one for one in found.trainers if one.framework in there]
+    _title("What a trainer lacks; a callback that needs it is refused when it is attached")
+    _rows([(one.framework, ", ".join(one.lacks) or "nothing") for one in shown])
+    _title("What is refused therefore, whatever its arguments")
+    _rows([(one.framework, ", ".join(one.refused)) for one in shown if one.refused] or [("-", "nothing")])
+    say()
+    say("  trainhooks doctor NAME: why, and what to do instead.")
+    if (value := os.environ.get(plugins.VARIABLE)) is not None:
+        say()
+        say(f"{plugins.VARIABLE}={value} is set.")
+    _print_problems(found)
+
+
+def _print_one(found: Findings) -> None:
+    """Of one framework all that there is."""
+    for framework in found.frameworks:
+        title(f"{framework.name} {framework.version or ''}".rstrip())
+        for line in wrapped(_served(framework), first="  "):
+            say(line)
+    _print_backend(found)
+    for one in found.trainers:
+        if not found.frameworks:
+            title(one.framework)
+        say()
+        title("What its trainer lacks; a callback that needs it is refused when it is attached")
+        _rows(list(one.lacks.items()) or [("-", "nothing")])
+        say()
+        title("What is refused therefore, whatever its arguments")
+        refused = [(name, f"needs {' and '.join(lacking)}") for name, lacking in one.refused.items()]
+        _rows(refused or [("-", "nothing")])
+    _print_problems(found)
+
+
+def _print_backend(found: Findings) -> None:
     if found.keras is not None:
         there = [f"{name} {version}" for name, version in found.keras.backends.items() if version is not None]
         text = f"Keras would use {found.keras.chosen} ({found.keras.chosen_by}); its backends here: "
         for line in wrapped(text + (", ".join(there) or "none"), first="  "):
             say(line)
-    _title("What a trainer lacks; a callback that needs it is refused when it is attached")
-    _rows([(one.framework, need, reason) for one in found.trainers for need, reason in one.lacks.items()])
-    refused = [
-        (one.framework, name, f"needs {' and '.join(lacking)}")
-        for one in found.trainers
-        for name, lacking in one.refused.items()
-    ]
-    _title("What is refused therefore, whatever its arguments")
-    _rows(refused or [("-", "nothing")])
-    if (value := os.environ.get(plugins.VARIABLE)) is not None:
-        say()
-        say(f"{plugins.VARIABLE}={value} is set.")
+
+
+def _print_problems(found: Findings) -> None:
     say()
     if not found.problems:
         say(painted("No problems.", "good"))
@@ -194,8 +241,11 @@ def _use(one: dict[str, str | None]) -> str:
 
 
 def _served(one: Framework) -> str:
-    who = f"served by the plugin {one.plugin!r} of {one.distribution}"
+    """How it stands, in one line: who serves it if it is not trainhooks, and what is not as it could be."""
+    parts = [] if one.distribution == PROJECT else [f"served by the plugin {one.plugin!r} of {one.distribution}"]
     if one.version is None:
-        return f"{who}; not installed: pip install '{one.install}'"
-    needs = ", ".join(f"{each.requirement}{'' if each.version else ' (not installed)'}" for each in one.needs)
-    return f"{who}, which needs {needs}" if needs else who
+        parts.append(f"not installed: pip install '{one.install}'")
+    parts.append(tested.in_words(one.tested, one.version))
+    if one.version is not None and (absent := [need.requirement for need in one.needs if need.version is None]):
+        parts.append(f"without {', '.join(absent)}")
+    return "; ".join(filter(None, parts))

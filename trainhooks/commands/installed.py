@@ -33,9 +33,18 @@ OPTIONAL: Final = (
 )
 
 _DISTRIBUTIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "fabric": ("lightning", "lightning-fabric"),
+    "ignite": ("pytorch-ignite",),
+    "lightning": ("lightning", "pytorch-lightning"),
     "tensorflow": ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tf-nightly"),
 }
-"""What may bring a package, where that is called otherwise."""
+"""What may bring a package or a framework, where that is called otherwise."""
+
+_MODULES: Final[Mapping[str, tuple[str, ...]]] = {
+    "fabric": ("lightning", "lightning_fabric"),
+    "lightning": ("lightning", "pytorch_lightning"),
+}
+"""What is imported of a framework, where that is called otherwise."""
 
 
 def version(package: str) -> str | None:
@@ -47,7 +56,7 @@ def version(package: str) -> str | None:
             return metadata.version(name)
         except (metadata.PackageNotFoundError, ValueError):  # of a name that is none
             continue
-    return "?" if _is_importable(package) else None
+    return "?" if any(map(_is_importable, _MODULES.get(package, (package,)))) else None
 
 
 def _is_importable(package: str) -> bool:

@@ -34,20 +34,27 @@ def trainers(frameworks: Iterable[str], callbacks: Mapping[str, Any]) -> list[Tr
     kinds: dict[str, type[Trainable]] = {"numpy": MLP, **_kinds(frameworks)}
     told = []
     for framework, kind in kinds.items():
-        lacks = dict(_lacks(kind))
+        lacks = lacks_of(kind)
         needs = {name: sorted(_needs(one) & set(lacks)) for name, one in callbacks.items()}
         told.append(Trainer(framework, lacks, {name: short for name, short in needs.items() if short}))
     return told
 
 
 def _kinds(frameworks: Iterable[str]) -> dict[str, type[Trainable]]:
-    """The class of each framework's ``Trainable``: of several, the first that was made."""
-    found: dict[str, type[Trainable]] = {}
+    """The class of each framework's ``Trainable``: of several the one that lacks least, or else was made first."""
+    found: dict[str, list[type[Trainable]]] = {}
     queue = list(Trainable.__subclasses__())
     for one in queue:
-        found.setdefault(one.framework, one)
+        found.setdefault(one.framework, []).append(one)
         queue += one.__subclasses__()
-    return {name: found[name] for name in sorted(frameworks) if name in found}
+    return {
+        name: min(found[name], key=lambda kind: len(lacks_of(kind))) for name in sorted(frameworks) if name in found
+    }
+
+
+def lacks_of(kind: type[Trainable]) -> dict[str, str]:
+    """The capabilities that a class of trainers lacks whatever its objects are, with the reasons."""
+    return dict(_lacks(kind))
 
 
 def _lacks(kind: type[Trainable]) -> Iterator[tuple[str, str]]:
