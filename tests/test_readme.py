@@ -18,7 +18,7 @@ from trainhooks.testing.callback_rules import CALLBACK_RULES
 README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
-FIRST, NATIVE, OTHERS, REST = BLOCKS[0], BLOCKS[1], BLOCKS[2:-1], BLOCKS[-1]
+FIRST, SAME, NATIVE, OTHERS, REST = BLOCKS[0], BLOCKS[1], BLOCKS[2], BLOCKS[3:-1], BLOCKS[-1]
 
 
 def run_script(script: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -37,7 +37,7 @@ def test_the_first_script_runs_and_each_trainer_is_stopped_by_the_same_object(ba
     for needed in ("keras", "torch", backend):
         if find_spec(needed) is None:
             pytest.skip(f"{needed} is not installed")
-    done = run_script(REST + FIRST + NATIVE, tmp_path, KERAS_BACKEND=backend)
+    done = run_script(REST + FIRST + SAME + NATIVE, tmp_path, KERAS_BACKEND=backend)
     assert done.returncode == 0, done.stderr
     line = r"^(\w+): stopped after epoch (\d+), val_loss has not improved on \S+ of epoch (\d+) for 3 checks$"
     said = re.findall(line, done.stdout, re.MULTILINE)
@@ -61,6 +61,13 @@ def test_the_other_blocks_run_in_order(tmp_path: Path) -> None:
     assert "epoch 0: {'loss': 0.5}" in done.stdout
     shown = re.search(r"# (\[0\. .*\])$", TEXT, re.MULTILINE)
     assert shown is not None and shown[1] in done.stdout
+
+
+def test_the_line_of_callbacks_is_that_of_every_example() -> None:
+    *_, line = SAME.strip().splitlines()
+    examples = sorted(README.parent.glob("examples/with_*.py"))
+    assert [one.name for one in examples if line not in one.read_text(encoding="utf-8").splitlines()] == []
+    assert sorted(set(re.findall(r"\(examples/(with_\w+\.py)\)", TEXT))) == [one.name for one in examples]
 
 
 def test_code_stands_before_line_15() -> None:
