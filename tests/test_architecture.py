@@ -28,7 +28,7 @@ _DRIVER |= {"attach", "endings", "checkpoint", "store", "offers", "guests"}
 _LOOP = _DRIVER | {"driver", "passes", "loop", "fit"}
 _MODELS = {"numpy_optimizers", "numpy_model", "schedules", "datasets"}
 _PLUGINS = {"hookspecs", "answers", "failures", "selection", "plugin", "discovery", "plugins"}
-_TOP = _LOOP | _MODELS | _PLUGINS | {"callbacks", "profile", "wrap", "version"}
+_TOP = _LOOP | _MODELS | _PLUGINS | {"callbacks", "profile", "wrap", "wrapped", "version"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     # a module or a folder of the package -> what of the package it may import when it runs
@@ -83,6 +83,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plugin": {"errors", "failures", "hookspecs", "version"},
     "plugins": {"events", "offers"} | _PLUGINS,
     "wrap": _LOOP | {"plugins"},
+    "wrapped": set(),
     "testing": _LOOP | {"callbacks", "numpy_model", "wrap"},  # of store the disk, which can be made to fail
     "trainhooks": _TOP,
     "demo": _TOP | {"trainhooks"},

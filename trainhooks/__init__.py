@@ -18,6 +18,7 @@ from .trainable import OnDevice, Trainable
 from .version import __version__ as __version__
 from .world import World
 from .wrap import WrapOptions, wrap
+from .wrapped import Wrapped
 
 __all__ = [
     "MLP",
@@ -36,6 +37,7 @@ __all__ = [
     "TrainhooksError",
     "World",
     "WrapOptions",
+    "Wrapped",
     "between",
     "callbacks",
     "datasets",

@@ -21,8 +21,9 @@ user would catch. Messages say who, what was wrong, what there is, and what to d
 
 from __future__ import annotations
 
+import contextlib
 import reprlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 
 class TrainhooksError(Exception):
@@ -306,6 +307,21 @@ def no_adapter(target: object, known: Sequence[str], failed: Sequence[str] = ())
 
 def framework_not_installed(framework: str, extra: str) -> FrameworkNotInstalledError:
     return FrameworkNotInstalledError(f"{framework} is not installed: pip install 'trainhooks[{extra}]'")
+
+
+@contextlib.contextmanager
+def importing(framework: str, extra: str) -> Iterator[None]:
+    """Around the import of a framework: where it is absent, the error names what installs it.
+
+    Raises:
+        FrameworkNotInstalledError: it is not there; one that is, and lacks something itself, says so by its own error.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != framework:
+            raise
+        raise framework_not_installed(framework, extra) from error
 
 
 def package_not_installed(who: str, package: str, extra: str) -> FrameworkNotInstalledError:

@@ -8,7 +8,7 @@ from typing import Any, overload
 from .callback import Callback, several
 from .checkpoint import Resume, state_from
 from .driver import Driver
-from .errors import did_you_mean, listing, no_adapter
+from .errors import did_you_mean, listing, no_adapter, not_a_callback
 from .loop import LoopRun
 from .plugins import ask, failures, frameworks
 from .trainable import Trainable
@@ -72,6 +72,36 @@ class WrapOptions:
         if state is not None:
             made.load_state_dict(state, resume_stopped=self.resume_stopped)
         return made
+
+    def check(self) -> WrapOptions:
+        """Refuse callbacks that nobody could attach, for a bridge that meets its trainer later; returns itself.
+
+        Raises:
+            RegistrationError: one is no callback, or has an unknown need.
+        """
+        for callback in self.callbacks:
+            if not isinstance(callback, Callback):
+                raise not_a_callback(callback)
+            callback.check_needs()
+        return self
+
+    def settings(self, who: str, known: Iterable[str] = (), *, optimizer: str | None = None) -> dict[str, Any]:
+        """All of it by name, for an adapter's own ``wrap(target, **options.settings("a Trainer"))``.
+
+        Args:
+            who: the target, in messages.
+            known: the adapter's own arguments.
+            optimizer: where the trainer has an optimizer of its own, a sentence that says whence: then none is taken.
+
+        Raises:
+            TypeError: it was given an argument that the adapter does not have.
+        """
+        self.check_extra(who, known)
+        if optimizer is not None and self.optimizer is not None:
+            raise TypeError(f"wrap({who}, optimizer=...): {optimizer}")
+        given = {"callbacks": self.callbacks, "min_epochs": self.min_epochs, "resume": self.resume}
+        given |= {"resume_stopped": self.resume_stopped, "plugins": self.plugins, **self.extra}
+        return given if optimizer is not None else {**given, "optimizer": self.optimizer}
 
     def check_extra(self, who: str, known: Iterable[str] = ()) -> None:
         """Refuse arguments that the adapter does not have.

@@ -57,12 +57,8 @@ __all__ = ["bridge", "plugin", "wrap"]
 
 @functools.cache
 def _bridge_class() -> type[Any]:
-    try:
+    with errors.importing("fastai", "fastai"):
         from fastai.callback import core
-    except ModuleNotFoundError as error:
-        if error.name != "fastai":  # it is there, and lacks something itself
-            raise
-        raise errors.framework_not_installed("fastai", "fastai") from error
 
     class Bridge(Translation, core.Callback):  # type: ignore[misc]
         order = 1000  # after all of fastai's own, so that nobody misses an event by a stop of ours
@@ -121,10 +117,7 @@ def bridge(
     options = trainhooks.WrapOptions(
         callbacks, min_epochs=min_epochs, resume=resume, resume_stopped=resume_stopped, plugins=plugins
     )
-    for callback in options.callbacks:
-        if not isinstance(callback, trainhooks.Callback):
-            raise errors.not_a_callback(callback)
-        callback.check_needs()
+    options.check()
     made = _bridge_class()()
     from fastai.torch_core import find_bs
 
@@ -171,17 +164,8 @@ class Plugin:
 
 
 def _wrapped(target: Any, options: trainhooks.WrapOptions) -> WrappedLearner:
-    options.check_extra("a Learner")
-    if options.optimizer is not None:
-        raise TypeError("wrap(a Learner, optimizer=...): its optimizer is given to it, as Learner(..., opt_func=...)")
-    return wrap(
-        target,
-        callbacks=options.callbacks,
-        min_epochs=options.min_epochs,
-        resume=options.resume,
-        resume_stopped=options.resume_stopped,
-        plugins=options.plugins,
-    )
+    whence = "its optimizer is given to it, as Learner(..., opt_func=...)"
+    return wrap(target, **options.settings("a Learner", optimizer=whence))
 
 
 plugin = Plugin()

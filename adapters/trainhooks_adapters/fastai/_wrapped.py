@@ -14,30 +14,23 @@ _ENTRIES: Final = {
 }
 
 
-class WrappedLearner:
+class WrappedLearner(trainhooks.Wrapped):
     """A Learner whose fits, validations and predictions carry callbacks; all else is the Learner's own.
 
     Attributes:
         run: the run of the last fit, validation or prediction (of ``fine_tune`` the second); None before the first.
     """
 
-    __slots__ = ("_bridge", "_learn")
-
-    def __init__(self, learn: Any, bridge: Any) -> None:
-        self._learn, self._bridge = learn, bridge
-
-    @property
-    def run(self) -> trainhooks.Run | None:
-        return self._bridge.run  # type: ignore[no-any-return]
+    __slots__ = ()
 
     def _carry(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """One of the Learner's own methods with the callbacks; exception and teardown are certain."""
-        call, bridge = getattr(self._learn, name), self._bridge
+        call, bridge = getattr(self._target, name), self._bridge
         if bridge.driver is not None:  # from inside a callback: no part of the run around it
             return call(*args, **kwargs)
         for one in _callbacks_in([*args, *kwargs.values()]):
             raise TypeError(f"{name}(cbs=[{one!r}]): it is no fastai callback; give it to wrap(learn, callbacks=[...])")
-        with self._learn.added_cbs([bridge]):
+        with self._target.added_cbs([bridge]):
             try:
                 return call(*args, **kwargs)
             except BaseException as error:  # raised on
@@ -45,25 +38,8 @@ class WrappedLearner:
                 raise
 
     def __getattr__(self, name: str) -> Any:
-        if name in WrappedLearner.__slots__:  # copy and pickle ask before there are any
-            raise AttributeError(name)
-        found = getattr(self._learn, name)
+        found = super().__getattr__(name)
         return functools.wraps(found)(functools.partial(self._carry, name)) if name in _ENTRIES else found
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in WrappedLearner.__slots__:
-            object.__setattr__(self, name, value)
-        else:
-            setattr(self._learn, name, value)
-
-    def __delattr__(self, name: str) -> None:
-        delattr(self._learn, name)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *dir(self._learn)})
-
-    def __repr__(self) -> str:
-        return f"<trainhooks around {self._learn!r}>"
 
 
 def _callbacks_in(values: list[Any]) -> Iterator[trainhooks.Callback]:

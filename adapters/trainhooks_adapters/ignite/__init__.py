@@ -92,12 +92,8 @@ def bridge(
         TypeError: ``evaluator`` is no engine, ``model`` no module, and so on.
         FrameworkNotInstalledError: Ignite is not installed.
     """
-    try:
+    with errors.importing("ignite", "ignite"):
         from ignite.engine import Engine
-    except ModuleNotFoundError as error:
-        if error.name != "ignite":  # it is there, and lacks something itself
-            raise
-        raise errors.framework_not_installed("ignite", "ignite") from error
     options = trainhooks.WrapOptions(
         callbacks, optimizer, min_epochs, resume, resume_stopped=resume_stopped, plugins=plugins
     )
@@ -145,17 +141,7 @@ class Plugin:
 
 
 def _wrapped(target: Any, options: trainhooks.WrapOptions) -> WrappedEngine:
-    options.check_extra("an Ignite engine", _OWN)
-    return wrap(
-        target,
-        callbacks=options.callbacks,
-        optimizer=options.optimizer,
-        min_epochs=options.min_epochs,
-        resume=options.resume,
-        resume_stopped=options.resume_stopped,
-        plugins=options.plugins,
-        **options.extra,
-    )
+    return wrap(target, **options.settings("an Ignite engine", _OWN))
 
 
 plugin = Plugin()

@@ -1,4 +1,4 @@
-"""Bridge: callbacks on an engine, and Wrapped: an engine whose ``run`` carries them."""
+"""Bridge: callbacks on an engine, and WrappedEngine: an engine whose ``run`` carries them."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class _Kept:
         self._bridge.resume = state
 
 
-class WrappedEngine:
+class WrappedEngine(trainhooks.Wrapped):
     """An engine whose ``run`` carries callbacks; all else is the engine's own.
 
     Attributes:
@@ -104,22 +104,19 @@ class WrappedEngine:
         last_run: the ``trainhooks.Run`` of the last ``run`` or ``evaluate``; None before the first.
     """
 
-    __slots__ = ("_bridge", "_engine")
-
-    def __init__(self, engine: Any, bridge: Bridge) -> None:
-        self._engine, self._bridge = engine, bridge
+    __slots__ = ()
 
     @property
     def callbacks(self) -> Bridge:
-        return self._bridge
+        return self._bridge  # type: ignore[no-any-return]
 
     @property
     def last_run(self) -> trainhooks.Run | None:
-        return self._bridge.run
+        return self._bridge.run  # type: ignore[no-any-return]
 
-    def run(self, *args: Any, **kwargs: Any) -> Any:
+    def run(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # the engine's own name
         """``engine.run`` with the callbacks, which gives the engine's state; exception and teardown are certain."""
-        bridge, engine = self._bridge, self._engine
+        bridge, engine = self._bridge, self._target
         if not bridge.interrupted:
             bridge.attach(engine)
         before, bridge.interrupted = bridge.run, False
@@ -163,20 +160,3 @@ class WrappedEngine:
             raise
         bridge.over()
         return state
-
-    def __getattr__(self, name: str) -> Any:
-        if name in WrappedEngine.__slots__:  # copy and pickle ask before there are any
-            raise AttributeError(name)
-        return getattr(self._engine, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in WrappedEngine.__slots__:
-            object.__setattr__(self, name, value)
-        else:
-            setattr(self._engine, name, value)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *dir(self._engine)})
-
-    def __repr__(self) -> str:
-        return f"<trainhooks around {self._engine!r}>"

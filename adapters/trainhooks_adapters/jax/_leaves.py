@@ -16,12 +16,8 @@ Array = np.ndarray[Any, Any]
 
 def import_jax() -> Any:
     """``jax``, or the error that names the extra to install."""
-    try:
+    with errors.importing("jax", "jax"):
         import jax
-    except ModuleNotFoundError as error:
-        if error.name != "jax":
-            raise
-        raise errors.framework_not_installed("jax", "jax") from None
     return jax
 
 

@@ -47,12 +47,8 @@ __all__ = ["bridge", "plugin", "wrap"]
 @functools.cache
 def _bridge_class(hooks: frozenset[str]) -> type[Any]:
     """A Keras callback that overrides just these batch hooks: Keras looks at what is overridden."""
-    try:
+    with errors.importing("keras", "keras"):
         import keras
-    except ModuleNotFoundError as error:
-        if error.name != "keras":  # it is there, and lacks something itself
-            raise
-        raise errors.framework_not_installed("keras", "keras") from error
     own = {
         "on_train_batch_begin": Translation._batch_begin,
         "on_test_batch_begin": Translation._batch_begin,
@@ -97,10 +93,7 @@ def bridge(
         callbacks, min_epochs=min_epochs, resume=resume, resume_stopped=resume_stopped, plugins=plugins
     )
     known = trainhooks.plugins.vocabulary(plugins)
-    for callback in options.callbacks:
-        if not isinstance(callback, trainhooks.Callback):
-            raise errors.not_a_callback(callback)
-        callback.check_needs()
+    options.check()
     listened = {listener.event.hook for callback in options.callbacks for listener in callback.listeners(known)}
     if trainhooks.plugins.attaches(plugins):
         listened |= set(BATCH_HOOKS)
@@ -157,17 +150,8 @@ class Plugin:
 
 
 def _wrapped(target: Any, options: trainhooks.WrapOptions) -> WrappedModel:
-    options.check_extra("a Keras model")
-    if options.optimizer is not None:
-        raise TypeError("wrap(a Keras model, optimizer=...): its optimizer is given to model.compile(optimizer=...)")
-    return wrap(
-        target,
-        callbacks=options.callbacks,
-        min_epochs=options.min_epochs,
-        resume=options.resume,
-        resume_stopped=options.resume_stopped,
-        plugins=options.plugins,
-    )
+    whence = "its optimizer is given to model.compile(optimizer=...)"
+    return wrap(target, **options.settings("a Keras model", optimizer=whence))
 
 
 plugin = Plugin()

@@ -8,25 +8,18 @@ from typing import Any
 import trainhooks
 
 
-class WrappedModel:
+class WrappedModel(trainhooks.Wrapped):
     """A Keras model whose ``fit``, ``evaluate`` and ``predict`` carry callbacks; all else is the model's own.
 
     Attributes:
         run: the run of the last ``fit``, ``evaluate`` or ``predict``; None before the first.
     """
 
-    __slots__ = ("_bridge", "_model")
-
-    def __init__(self, model: Any, bridge: Any) -> None:
-        self._model, self._bridge = model, bridge
-
-    @property
-    def run(self) -> trainhooks.Run | None:
-        return self._bridge.run  # type: ignore[no-any-return]
+    __slots__ = ()
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """``model.fit`` with the callbacks; exception and teardown are certain."""
-        named = _by_name(self._model, "fit", args, kwargs)
+        named = _by_name(self._target, "fit", args, kwargs)
         self._bridge.initial_epoch, self._bridge.data = named.get("initial_epoch"), named.get("x")
         try:
             return self._carry("fit", named)
@@ -35,14 +28,14 @@ class WrappedModel:
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """``model.evaluate`` with the callbacks."""
-        return self._carry("evaluate", _by_name(self._model, "evaluate", args, kwargs))
+        return self._carry("evaluate", _by_name(self._target, "evaluate", args, kwargs))
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """``model.predict`` with the callbacks."""
-        return self._carry("predict", _by_name(self._model, "predict", args, kwargs))
+        return self._carry("predict", _by_name(self._target, "predict", args, kwargs))
 
     def _carry(self, name: str, named: dict[str, Any]) -> Any:
-        call = getattr(self._model, name)
+        call = getattr(self._target, name)
         if self._bridge.driver is not None:  # from inside a callback: no part of the run around it
             return call(**named)
         named["callbacks"] = _joined(named.get("callbacks"), self._bridge)
@@ -55,27 +48,7 @@ class WrappedModel:
         return result
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._model(*args, **kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        if name in WrappedModel.__slots__:  # copy and pickle ask before there are any
-            raise AttributeError(name)
-        return getattr(self._model, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in WrappedModel.__slots__:
-            object.__setattr__(self, name, value)
-        else:
-            setattr(self._model, name, value)
-
-    def __delattr__(self, name: str) -> None:
-        delattr(self._model, name)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *dir(self._model)})
-
-    def __repr__(self) -> str:
-        return f"<trainhooks around {self._model!r}>"
+        return self._target(*args, **kwargs)
 
 
 def _by_name(model: Any, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

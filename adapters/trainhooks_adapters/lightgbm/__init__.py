@@ -86,12 +86,8 @@ def bridge(
         ValueError: a name in ``names`` has no place.
         FrameworkNotInstalledError: LightGBM is not installed.
     """
-    try:
+    with errors.importing("lightgbm", "lightgbm"):
         import lightgbm  # noqa: F401
-    except ModuleNotFoundError as error:
-        if error.name != "lightgbm":  # it is there, and lacks something itself
-            raise
-        raise errors.framework_not_installed("lightgbm", "lightgbm") from error
     options = trainhooks.WrapOptions(
         callbacks, min_epochs=min_epochs, resume=resume, resume_stopped=resume_stopped, plugins=plugins
     )
@@ -160,18 +156,8 @@ class Plugin:
 
 
 def _wrapped(target: Any, options: trainhooks.WrapOptions) -> Any:
-    options.check_extra("lightgbm", ["names"])
-    if options.optimizer is not None:
-        raise TypeError("wrap(lightgbm, optimizer=...): boosting has no optimizer; its rate is learning_rate in params")
-    return wrap(
-        target,
-        callbacks=options.callbacks,
-        names=options.extra.get("names"),
-        min_epochs=options.min_epochs,
-        resume=options.resume,
-        resume_stopped=options.resume_stopped,
-        plugins=options.plugins,
-    )
+    whence = "boosting has no optimizer; its rate is learning_rate in params"
+    return wrap(target, **options.settings("lightgbm", ["names"], optimizer=whence))
 
 
 plugin = Plugin()

@@ -19,41 +19,7 @@ ROUNDS: Final = (
 """What the number of rounds is called in ``params``, the main name first."""
 
 
-class Carrying:
-    """What trains with callbacks; all else is the target's own.
-
-    Attributes:
-        run: the run of the last training; None before the first.
-    """
-
-    __slots__ = ("_bridge", "_target")
-
-    def __init__(self, target: Any, bridge: Bridge) -> None:
-        self._target, self._bridge = target, bridge
-
-    @property
-    def run(self) -> trainhooks.Run | None:
-        return self._bridge.run
-
-    def __getattr__(self, name: str) -> Any:
-        if name in Carrying.__slots__:  # copy and pickle ask before there are any
-            raise AttributeError(name)
-        return getattr(self._target, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in Carrying.__slots__:
-            object.__setattr__(self, name, value)
-        else:
-            setattr(self._target, name, value)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *dir(self._target)})
-
-    def __repr__(self) -> str:
-        return f"<trainhooks around {self._target!r}>"
-
-
-class WrappedTrain(Carrying):
+class WrappedTrain(trainhooks.Wrapped):
     """``lightgbm.train`` with callbacks: the same arguments, and the same result."""
 
     __slots__ = ()
@@ -90,7 +56,7 @@ class WrappedTrain(Carrying):
         return booster
 
 
-class WrappedEstimator(Carrying):
+class WrappedEstimator(trainhooks.Wrapped):
     """An estimator whose ``fit`` carries callbacks; all else is its own."""
 
     __slots__ = ()

@@ -56,7 +56,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import trainhooks
-from trainhooks import errors
 
 from ._bridge import imported, make
 from ._wrapped import WrappedTrainer
@@ -90,10 +89,7 @@ def bridge(
     options = trainhooks.WrapOptions(
         callbacks, min_epochs=min_epochs, resume=resume, resume_stopped=resume_stopped, plugins=plugins
     )
-    for callback in options.callbacks:
-        if not isinstance(callback, trainhooks.Callback):
-            raise errors.not_a_callback(callback)
-        callback.check_needs()
+    options.check()
     return make(options)
 
 
@@ -136,19 +132,8 @@ class Plugin:
 
 
 def _wrapped(target: Any, options: trainhooks.WrapOptions) -> WrappedTrainer:
-    options.check_extra("a Trainer")
-    if options.optimizer is not None:
-        raise TypeError(
-            "wrap(a Trainer, optimizer=...): its optimizers are those of the module's configure_optimizers()"
-        )
-    return wrap(
-        target,
-        callbacks=options.callbacks,
-        min_epochs=options.min_epochs,
-        resume=options.resume,
-        resume_stopped=options.resume_stopped,
-        plugins=options.plugins,
-    )
+    whence = "its optimizers are those of the module's configure_optimizers()"
+    return wrap(target, **options.settings("a Trainer", optimizer=whence))
 
 
 plugin = Plugin()

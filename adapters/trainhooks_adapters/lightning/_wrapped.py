@@ -13,21 +13,14 @@ import trainhooks
 from ._bridge import imported
 
 
-class WrappedTrainer:
+class WrappedTrainer(trainhooks.Wrapped):
     """A Trainer whose ``fit``, ``validate``, ``test`` and ``predict`` carry callbacks; all else is the Trainer's own.
 
     Attributes:
         run: the run of the last of these four; None before the first.
     """
 
-    __slots__ = ("_bridge", "_trainer")
-
-    def __init__(self, trainer: Any, bridge: Any) -> None:
-        self._trainer, self._bridge = trainer, bridge
-
-    @property
-    def run(self) -> trainhooks.Run | None:
-        return self._bridge.run  # type: ignore[no-any-return]
+    __slots__ = ()
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """``trainer.fit`` with the callbacks; what is raised comes out as it is, KeyboardInterrupt too."""
@@ -47,15 +40,15 @@ class WrappedTrainer:
 
     def save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         """``trainer.save_checkpoint``; the callbacks' states are in it, also when the fit is over."""
-        trainer, bridge = self._trainer, self._bridge
+        trainer, bridge = self._target, self._bridge
         with contextlib.nullcontext() if bridge.driver is not None else _among(trainer, bridge):
             trainer.save_checkpoint(*args, **kwargs)
 
     def _carry(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        bridge, call = self._bridge, getattr(self._trainer, name)
+        bridge, call = self._bridge, getattr(self._target, name)
         if bridge.driver is not None:  # from inside a callback: no part of the run around it
             return call(*args, **kwargs)
-        with _among(self._trainer, bridge), _own_interrupts():
+        with _among(self._target, bridge), _own_interrupts():
             bridge.interrupt = None
             try:
                 result = call(*args, **kwargs)
@@ -67,26 +60,6 @@ class WrappedTrainer:
             if bridge.interrupt is not None:  # before lightning 2.5 fit returns as if nothing had been
                 raise bridge.interrupt
         return result
-
-    def __getattr__(self, name: str) -> Any:
-        if name in WrappedTrainer.__slots__:  # copy and pickle ask before there are any
-            raise AttributeError(name)
-        return getattr(self._trainer, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in WrappedTrainer.__slots__:
-            object.__setattr__(self, name, value)
-        else:
-            setattr(self._trainer, name, value)
-
-    def __delattr__(self, name: str) -> None:
-        delattr(self._trainer, name)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *dir(self._trainer)})
-
-    def __repr__(self) -> str:
-        return f"<trainhooks around {self._trainer!r}>"
 
 
 @contextlib.contextmanager

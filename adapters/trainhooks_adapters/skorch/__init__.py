@@ -50,12 +50,8 @@ __all__ = ["bridge", "plugin", "wrap"]
 
 @functools.cache
 def _bridge_class() -> type[Any]:
-    try:
+    with errors.importing("skorch", "skorch"):
         import skorch.callbacks
-    except ModuleNotFoundError as error:
-        if error.name != "skorch":  # it is there, and lacks something itself
-            raise
-        raise errors.framework_not_installed("skorch", "skorch") from error
     return type("Bridge", (Bridge, skorch.callbacks.Callback), {"__module__": __name__, "__doc__": Bridge.__doc__})
 
 
@@ -81,11 +77,7 @@ def bridge(
         RegistrationError: a callback cannot be registered. What it needs of the net is asked when that is fitted.
         FrameworkNotInstalledError: skorch is not installed.
     """
-    given = trainhooks.WrapOptions(callbacks).callbacks
-    for callback in given:
-        if not isinstance(callback, trainhooks.Callback):
-            raise errors.not_a_callback(callback)
-        callback.check_needs()
+    given = trainhooks.WrapOptions(callbacks).check().callbacks
     settings = {"min_epochs": min_epochs, "resume": resume, "resume_stopped": resume_stopped, "plugins": plugins}
     return _bridge_class()(list(given), **settings)
 
@@ -129,19 +121,8 @@ class Plugin:
 
 
 def _wrapped(target: Any, options: trainhooks.WrapOptions) -> WrappedNet:
-    options.check_extra("a skorch net")
-    if options.optimizer is not None:
-        raise TypeError(
-            "wrap(a skorch net, optimizer=...): the net makes its own: NeuralNet(optimizer=torch.optim.Adam)"
-        )
-    return wrap(
-        target,
-        callbacks=options.callbacks,
-        min_epochs=options.min_epochs,
-        resume=options.resume,
-        resume_stopped=options.resume_stopped,
-        plugins=options.plugins,
-    )
+    whence = "the net makes its own: NeuralNet(optimizer=torch.optim.Adam)"
+    return wrap(target, **options.settings("a skorch net", optimizer=whence))
 
 
 plugin = Plugin()

@@ -9,21 +9,14 @@ import trainhooks
 from ._carrier import put_on, take_off
 
 
-class WrappedNet:
+class WrappedNet(trainhooks.Wrapped):
     """A skorch net whose ``fit`` and ``partial_fit`` carry callbacks; all else is the net's own.
 
     Attributes:
         run: the run of the last fit; None before the first.
     """
 
-    __slots__ = ("_bridge", "_net")
-
-    def __init__(self, net: Any, bridge: Any) -> None:
-        self._net, self._bridge = net, bridge
-
-    @property
-    def run(self) -> trainhooks.Run | None:
-        return self._bridge.run  # type: ignore[no-any-return]
+    __slots__ = ()
 
     def fit(self, *args: Any, **kwargs: Any) -> WrappedNet:
         """``net.fit`` with the callbacks; returns itself.
@@ -38,7 +31,7 @@ class WrappedNet:
         return self._carry("partial_fit", args, kwargs)
 
     def _carry(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> WrappedNet:
-        net, bridge = self._net, self._bridge
+        net, bridge = self._target, self._bridge
         for one in net.callbacks or ():
             own = one[1] if isinstance(one, (tuple, list)) else one
             if isinstance(own, trainhooks.Callback):
@@ -58,23 +51,3 @@ class WrappedNet:
         if bridge.interrupt_ is not None:
             raise bridge.interrupt_
         return self
-
-    def __getattr__(self, name: str) -> Any:
-        if name in WrappedNet.__slots__:  # copy and pickle ask before there are any
-            raise AttributeError(name)
-        return getattr(self._net, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in WrappedNet.__slots__:
-            object.__setattr__(self, name, value)
-        else:
-            setattr(self._net, name, value)
-
-    def __delattr__(self, name: str) -> None:
-        delattr(self._net, name)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *dir(self._net)})
-
-    def __repr__(self) -> str:
-        return f"<trainhooks around {self._net!r}>"

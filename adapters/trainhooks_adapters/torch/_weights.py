@@ -15,12 +15,8 @@ Array = np.ndarray[Any, Any]
 
 def import_torch() -> Any:
     """``torch``, or the error that names the extra to install."""
-    try:
+    with errors.importing("torch", "torch"):
         import torch
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise errors.framework_not_installed("torch", "torch") from None
     return torch
 
 

@@ -59,12 +59,8 @@ __all__ = ["bridge", "plugin", "wrap"]
 
 @functools.cache
 def _bridge_class() -> type[Any]:
-    try:
+    with errors.importing("transformers", "transformers"):
         from transformers import TrainerCallback
-    except ModuleNotFoundError as error:
-        if error.name != "transformers":  # it is there, and lacks something itself
-            raise
-        raise errors.framework_not_installed("transformers", "transformers") from error
     return type("Bridge", (Translation, TrainerCallback), {})
 
 
@@ -95,10 +91,7 @@ def bridge(
     options = trainhooks.WrapOptions(
         callbacks, min_epochs=min_epochs, resume=resume, resume_stopped=resume_stopped, plugins=plugins
     )
-    for callback in options.callbacks:
-        if not isinstance(callback, trainhooks.Callback):
-            raise errors.not_a_callback(callback)
-        callback.check_needs()
+    options.check()
     made = _bridge_class()()
     made.prepare(options)
     return made
@@ -146,17 +139,8 @@ class Plugin:
 
 
 def _wrapped(target: Any, options: trainhooks.WrapOptions) -> WrappedTrainer:
-    options.check_extra("a Trainer")
-    if options.optimizer is not None:
-        raise TypeError("wrap(a Trainer, optimizer=...): give it to Trainer(optimizers=(optimizer, lr_scheduler))")
-    return wrap(
-        target,
-        callbacks=options.callbacks,
-        min_epochs=options.min_epochs,
-        resume=options.resume,
-        resume_stopped=options.resume_stopped,
-        plugins=options.plugins,
-    )
+    whence = "give it to Trainer(optimizers=(optimizer, lr_scheduler))"
+    return wrap(target, **options.settings("a Trainer", optimizer=whence))
 
 
 plugin = Plugin()

@@ -13,25 +13,17 @@ from trainhooks_adapters.torch import world_of_processes
 
 from . import _checkpoint
 from ._trainable import TransformersTrainable
-from ._translation import Translation
 from ._watching import watching
 
 
-class WrappedTrainer:
+class WrappedTrainer(trainhooks.Wrapped):
     """A Trainer whose ``train``, ``evaluate`` and ``predict`` carry callbacks; all else is the Trainer's own.
 
     Attributes:
         run: the run of the last ``train``, ``evaluate`` or ``predict``; None before the first.
     """
 
-    __slots__ = ("_bridge", "_trainer")
-
-    def __init__(self, trainer: Any, bridge: Translation) -> None:
-        self._trainer, self._bridge = trainer, bridge
-
-    @property
-    def run(self) -> trainhooks.Run | None:
-        return self._bridge.run
+    __slots__ = ()
 
     def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
         """``trainer.train`` with the callbacks; exception and teardown are certain.
@@ -43,7 +35,7 @@ class WrappedTrainer:
         Raises:
             TypeError: ``wrap`` was given ``resume`` as well.
         """
-        trainer, bridge = self._trainer, self._bridge
+        trainer, bridge = self._target, self._bridge
         if bridge.driver is not None:  # from inside a callback: no part of the run around it
             return trainer.train(resume_from_checkpoint, *args, **kwargs)
         given = resume_from_checkpoint
@@ -69,11 +61,11 @@ class WrappedTrainer:
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """``trainer.evaluate`` with the callbacks."""
-        return self._alone(lambda: self._trainer.evaluate(*args, **kwargs))
+        return self._alone(lambda: self._target.evaluate(*args, **kwargs))
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """``trainer.predict`` with the callbacks."""
-        return self._alone(lambda: self._trainer.predict(*args, **kwargs))
+        return self._alone(lambda: self._target.predict(*args, **kwargs))
 
     def add_callback(self, callback: Any) -> None:
         """``trainer.add_callback``, for a callback of the Trainer's kind."""
@@ -81,11 +73,11 @@ class WrappedTrainer:
             raise TypeError(
                 f"add_callback({callback!r}): it is no TrainerCallback; give it to wrap(trainer, callbacks=[...])"
             )
-        self._trainer.add_callback(callback)
+        self._target.add_callback(callback)
 
     def _kept_state(self) -> Any:
         """What a callback kept of an earlier run; asked before the Trainer decides at which epoch it begins."""
-        trainer, bridge = self._trainer, self._bridge
+        trainer, bridge = self._target, self._bridge
         world = world_of_processes(trainer.args.device)
         run = trainhooks.Driver(TransformersTrainable(trainer.model), plugins="none", world=world).run
         asked = [one for one in bridge.options.callbacks if one.ranks == "all" or world.is_main]
@@ -94,7 +86,7 @@ class WrappedTrainer:
 
     def _carry(self, call: Callable[[], Any]) -> Any:
         try:
-            with watching(self._trainer, self._bridge):
+            with watching(self._target, self._bridge):
                 result = call()
         except BaseException as error:  # raised on
             self._bridge.over(error)
@@ -103,7 +95,7 @@ class WrappedTrainer:
         return result
 
     def _alone(self, call: Callable[[], Any]) -> Any:
-        trainer, bridge = self._trainer, self._bridge
+        trainer, bridge = self._target, self._bridge
         if bridge.driver is not None:
             return call()
         with _optimizer(trainer), watching(trainer, bridge):
@@ -114,26 +106,6 @@ class WrappedTrainer:
                     return call()
             finally:
                 bridge.driver = None
-
-    def __getattr__(self, name: str) -> Any:
-        if name in WrappedTrainer.__slots__:  # copy and pickle ask before there are any
-            raise AttributeError(name)
-        return getattr(self._trainer, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in WrappedTrainer.__slots__:
-            object.__setattr__(self, name, value)
-        else:
-            setattr(self._trainer, name, value)
-
-    def __delattr__(self, name: str) -> None:
-        delattr(self._trainer, name)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *dir(self._trainer)})
-
-    def __repr__(self) -> str:
-        return f"<trainhooks around {self._trainer!r}>"
 
 
 @contextlib.contextmanager

@@ -53,12 +53,8 @@ __all__ = ["bridge", "plugin", "wrap"]
 
 @functools.cache
 def _bridge_class() -> type[Any]:
-    try:
+    with errors.importing("xgboost", "xgboost"):
         import xgboost
-    except ModuleNotFoundError as error:
-        if error.name != "xgboost":  # it is there, and lacks something itself
-            raise
-        raise errors.framework_not_installed("xgboost", "xgboost") from error
     return type("Bridge", (Translation, xgboost.callback.TrainingCallback), {})
 
 
@@ -166,18 +162,8 @@ class Plugin:
 
 
 def _wrapped(target: Any, options: trainhooks.WrapOptions) -> Any:
-    options.check_extra("xgboost", ["names"])
-    if options.optimizer is not None:
-        raise TypeError("wrap(xgboost, optimizer=...): boosting has no optimizer; its rate is learning_rate in params")
-    return wrap(
-        target,
-        callbacks=options.callbacks,
-        names=options.extra.get("names"),
-        min_epochs=options.min_epochs,
-        resume=options.resume,
-        resume_stopped=options.resume_stopped,
-        plugins=options.plugins,
-    )
+    whence = "boosting has no optimizer; its rate is learning_rate in params"
+    return wrap(target, **options.settings("xgboost", ["names"], optimizer=whence))
 
 
 plugin = Plugin()

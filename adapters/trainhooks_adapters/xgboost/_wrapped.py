@@ -12,21 +12,10 @@ from ._in_turn import in_turn
 from ._translation import TRAINING
 
 
-class Carrying:
-    """What trains with callbacks; all else is the target's own.
+class Carrying(trainhooks.Wrapped):
+    """What trains with callbacks; all else is the target's own."""
 
-    Attributes:
-        run: the run of the last training; None before the first.
-    """
-
-    __slots__ = ("_bridge", "_target")
-
-    def __init__(self, target: Any, bridge: Any) -> None:
-        self._target, self._bridge = target, bridge
-
-    @property
-    def run(self) -> trainhooks.Run | None:
-        return self._bridge.run  # type: ignore[no-any-return]
+    __slots__ = ()
 
     def _carry(self, rounds: int, training: Iterable[str], call: Callable[[], Any]) -> Any:
         bridge = self._bridge
@@ -36,23 +25,6 @@ class Carrying:
         except BaseException as error:  # raised on
             bridge.over(error)
             raise
-
-    def __getattr__(self, name: str) -> Any:
-        if name in Carrying.__slots__:  # copy and pickle ask before there are any
-            raise AttributeError(name)
-        return getattr(self._target, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in Carrying.__slots__:
-            object.__setattr__(self, name, value)
-        else:
-            setattr(self._target, name, value)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *dir(self._target)})
-
-    def __repr__(self) -> str:
-        return f"<trainhooks around {self._target!r}>"
 
 
 class WrappedTrain(Carrying):
