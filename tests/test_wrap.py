@@ -110,9 +110,9 @@ def test_what_is_no_callback_is_refused_before_there_is_a_trainer() -> None:
 
 
 def test_an_absent_framework_is_told_of_with_what_installs_it_and_what_it_lacks_itself_by_its_own_error() -> None:
-    with pytest.raises(errors.FrameworkNotInstalledError, match=re.escape("pip install 'trainhooks[loopy]'")):
-        with errors.importing("loopy_trainer", "loopy"):
-            import loopy_trainer
+    told = pytest.raises(errors.FrameworkNotInstalledError, match=re.escape("pip install 'trainhooks[loopy]'"))
+    with told, errors.importing("loopy_trainer", "loopy"):
+        import loopy_trainer
     with pytest.raises(ModuleNotFoundError) as caught, errors.importing("json", "json"):
         import loopy_trainer  # noqa: F401
     assert not isinstance(caught.value, errors.FrameworkNotInstalledError)
