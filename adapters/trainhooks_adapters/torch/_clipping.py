@@ -16,12 +16,8 @@ def clip_before_updates(
     """As ``Trainable.clip_gradients``; the functions and so the numbers are those of ``torch.nn.utils``.
 
     Raises:
-        CapabilityError: PyTorch is older than 2.6, or (at a step) an optimizer unscales its gradients by itself.
+        CapabilityError: (at a step) an optimizer unscales its gradients by itself.
     """
-    if not hasattr(import_torch().nn.utils, "get_total_norm"):
-        raise errors.lacking(
-            "GradientClipping", "gradients", "torch.nn.utils.get_total_norm came with PyTorch 2.6. Install a later one."
-        )
 
     def before(optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if "grad_scaler" in kwargs:  # an old contract of GradScaler's: such a step unscales where no hook can see it
@@ -59,14 +55,29 @@ def _clip(optimizer: Any, norm: float | None, value: float | None, report: Calla
     torch = import_torch()
     utils = torch.nn.utils
     parameters = [one for group in optimizer.param_groups for one in group["params"] if one.grad is not None]
-    total = utils.get_total_norm([one.grad for one in parameters])
+    total = _total_norm(parameters)
     report(total)
     if value is not None:
         utils.clip_grad_value_(parameters, value)
-        total = utils.get_total_norm([one.grad for one in parameters]) if norm is not None else total
+        total = _total_norm(parameters) if norm is not None else total
     if norm is not None:  # a norm of 0 scales by exactly 1: without asking the device, nothing is done where it is NaN
         total = torch.where(total.isfinite(), total, torch.zeros_like(total))
-        utils.clip_grads_with_norm_(parameters, norm, total)
+        if hasattr(utils, "clip_grads_with_norm_"):
+            utils.clip_grads_with_norm_(parameters, norm, total)
+        else:
+            scale = (norm / (total + 1e-6)).clamp(max=1.0)
+            for one in parameters:
+                one.grad.detach().mul_(scale.to(one.grad.device))
+
+
+def _total_norm(parameters: Sequence[Any]) -> Any:
+    """The L2 norm of all gradients together, on the device of the first."""
+    torch = import_torch()
+    gradients = [one.grad for one in parameters]
+    if hasattr(torch.nn.utils, "get_total_norm") or not gradients:  # it came with PyTorch 2.6, and works as below
+        return torch.nn.utils.get_total_norm(gradients) if gradients else torch.tensor(0.0)
+    norms = [torch.linalg.vector_norm(one).to(gradients[0].device) for one in gradients]
+    return torch.linalg.vector_norm(torch.stack(norms))
 
 
 def _is_real(optimizer: Any) -> bool:
