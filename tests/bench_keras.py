@@ -58,14 +58,15 @@ class KerasBench(Bench):
     )
     sparing = True
     looks_after_batches = True
+    metrics: Sequence[str] = ("accuracy",)
 
     def __init__(self) -> None:
         keras.utils.set_random_seed(0)
         self.script = Script([])
         self.model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="dense")])
         optimizer = keras.optimizers.Adam(0.125)
-        accuracy = keras.metrics.MeanMetricWrapper(self.accuracy, name="accuracy")
-        self.model.compile(optimizer, self.loss, metrics=[accuracy], run_eagerly=True, jit_compile=False)
+        metrics = [keras.metrics.MeanMetricWrapper(self.accuracy, name=name) for name in self.metrics]
+        self.model.compile(optimizer, self.loss, metrics=metrics, run_eagerly=True, jit_compile=False)
 
     def loss(self, y_true: Any, y_pred: Any) -> Any:
         """What the script tells, with the gradient of the outputs' mean; it is the first thing of a step."""
@@ -107,3 +108,9 @@ class KerasBench(Bench):
 
     def left_on(self) -> list[Any]:
         return [one for one in [self.model._initial_epoch] if one is not None]
+
+
+class LossBench(KerasBench):
+    """The same, which reports a loss alone."""
+
+    metrics = ()
