@@ -123,11 +123,15 @@ class Mine(Callback):
     pass
 
 
-def test_keras_asking_a_callback_of_ours_is_told_the_way() -> None:
-    assert told(lambda: Mine().set_model(None), AttributeError) == (  # type: ignore[attr-defined]
-        "Mine has no 'set_model'. If it is Keras that asks: a trainhooks callback goes into "
-        "trainhooks.wrap(model, callbacks=[...]), or into fit by trainhooks_adapters.keras.bridge([...])."
+@pytest.mark.parametrize("name", ["set_model", "set_params", "state_key", "on_init_end", "name"])
+def test_a_trainer_asking_a_callback_of_ours_is_told_the_way(name: str) -> None:
+    assert told(lambda: getattr(Mine(), name), AttributeError) == (
+        f"Mine has no {name!r}. If it is a trainer that asks: a trainhooks callback goes into "
+        "trainhooks.wrap(trainer, callbacks=[...]), or into the bridge([...]) of the trainer's adapter."
     )
+
+
+def test_what_a_callback_of_ours_lacks_is_told_otherwise() -> None:
     assert told(lambda: Mine().params, AttributeError).startswith(  # type: ignore[attr-defined]
         "Mine has no 'params'. A run has max_epochs and steps_per_epoch: self.run.max_epochs. "
     )

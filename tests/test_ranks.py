@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from ranks import together
 
+import trainhooks
 from trainhooks import MLP, Callback, LoopRun, World
 from trainhooks.callbacks import BackupAndRestore, CSVLogger, EarlyStopping
 from trainhooks.testing import Trace
@@ -136,6 +138,16 @@ def test_a_state_of_the_main_rank_is_gone_on_from_by_all_and_knows_of_the_stop(t
     assert again[1].history == first[0].history
 
 
+def test_a_rank_that_goes_on_misses_nothing_of_what_the_main_one_keeps(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    state = train(World(), CSVLogger(path)).state_dict()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        together(lambda world: train(world, CSVLogger(path), resume=state))
+    with pytest.warns(UserWarning, match="'CSVLogger' stays behind"):
+        train(World(), resume=state)
+
+
 def test_a_state_that_is_taken_before_the_ranks_have_agreed_has_the_stop() -> None:
     class Takes(Callback):
         phase = "save"
@@ -147,6 +159,21 @@ def test_a_state_that_is_taken_before_the_ranks_have_agreed_has_the_stop() -> No
     takes = Takes()
     together(lambda world: train(world, EarlyStopping("val_loss", patience=1), *[takes] * world.is_main))
     assert takes.state["progress"]["is_stopped"] is True
+
+
+def test_ranks_that_do_not_run_the_same_validations_are_told_of_it() -> None:
+    def alone(world: World) -> LoopRun:
+        with LoopRun(plugins="none", world=world) as run:
+            for _ in run.epochs(1):
+                for _ in run.test(range(world.is_main)):  # the other has no rows, and a validation all the same
+                    run.log(loss=1)
+                if world.is_main:
+                    for _ in run.test(range(1), name="more"):
+                        run.log(loss=1)
+        return run
+
+    with pytest.raises(trainhooks.errors.LoopError, match=r"a validation .more. in epoch 0.*every rank runs"):
+        together(alone)
 
 
 @pytest.mark.parametrize("value, weights", [((1.0, 4.0), (3.0, 1.0)), ((1.0, float("nan")), (1.0, 1.0))])

@@ -21,13 +21,20 @@ HISTORY = [{"loss": 1.0, "val_loss": value} for value in (1.0, 0.5, 0.75, 1.0, 0
 """EarlyStopping with a patience of 4 stops after six epochs; ReduceLROnPlateau with 2 acts after four and six."""
 
 
-def train(*callbacks: Callback, resume_from_checkpoint: Any = None, resume: Any = None, **changed: Any) -> Any:
+def train(
+    *callbacks: Callback,
+    resume_from_checkpoint: Any = None,
+    resume: Any = None,
+    resume_stopped: bool = False,
+    **changed: Any,
+) -> Any:
     """A run of a new model, with callbacks that remember; what is in ``changed`` is given to its arguments."""
     bench = TransformersBench()
     bench.model.script.history = HISTORY
     trainer = bench.make(**({"num_train_epochs": len(HISTORY), "output_dir": "native"} | changed))
     deciding = [EarlyStopping("val_loss", patience=4), ReduceLROnPlateau("val_loss", patience=2), CSVLogger("log.csv")]
-    wrapped = trainhooks.wrap(trainer, callbacks=[*deciding, *callbacks], resume=resume, plugins="none")
+    options = {"resume": resume, "resume_stopped": resume_stopped, "plugins": "none"}
+    wrapped = trainhooks.wrap(trainer, callbacks=[*deciding, *callbacks], **options)
     wrapped.train(resume_from_checkpoint=resume_from_checkpoint)
     return wrapped
 

@@ -18,17 +18,18 @@ if TYPE_CHECKING:
     from .run import Run
 
 
-_KERAS_ASKS: Final = ("set_model", "set_params", "params", "on_batch_end")
+_TRAINERS_ASK: Final = ("set_model", "set_params", "params", "on_batch_end", "state_key", "on_init_end", "name")
+"""What Keras, skorch, Lightning, Hugging Face's Trainer and fastai look for in a callback of their own."""
 
 
-class _AskedByKeras:
+class _AskedByTrainer:
     """An attribute that is not there, and says why."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def __get__(self, instance: object, owner: type) -> Any:
-        raise errors.keras_asks(owner.__name__, self.name)
+        raise errors.trainer_asks(owner.__name__, self.name)
 
 
 class Callback:
@@ -64,8 +65,8 @@ class Callback:
         """
         return None if self.run is None else self.run.model
 
-    if not TYPE_CHECKING:  # what Keras asks of its own callbacks; no __getattr__, which would slow every self.x
-        set_model, set_params, params, on_batch_end = map(_AskedByKeras, _KERAS_ASKS)
+    if not TYPE_CHECKING:  # what trainers ask of their own callbacks; no __getattr__, which would slow every self.x
+        set_model, set_params, params, on_batch_end, state_key, on_init_end, name = map(_AskedByTrainer, _TRAINERS_ASK)
 
     @property
     def itself(self) -> Callback:
@@ -93,7 +94,8 @@ class Callback:
             )
 
     def _hooks(self, events: Mapping[str, Event]) -> Iterator[tuple[str, Event]]:
-        names = [name for name in dir(self) if name.startswith("on_") and name != "on_error"]  # that one is a setting
+        # on_error is a setting, and what is only there to say why it is not is none
+        names = [name for name in dir(self) if name.startswith("on_") and name != "on_error" and hasattr(self, name)]
         defined = [name for name in names if getattr(self, name, None) is not None]
         for hook in names:
             name = hook.removeprefix("on_")

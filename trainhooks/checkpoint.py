@@ -131,7 +131,8 @@ def restore(
     place.go_on(state)  # type: ignore[arg-type]  # it has these keys, among others
     bus.resume_gates()
     callbacks = keyed(bus.attached)
-    if left := [key for key, one in state["callbacks"].items() if one and key not in callbacks]:
+    left = [key for key, one in state["callbacks"].items() if one and key not in callbacks]
+    if left and run.world.is_main:  # another rank lacks those that are of the main one alone
         warnings.warn(
             f"the state of {listing(left)} stays behind: the run has no callback of that name to take it.", stacklevel=5
         )

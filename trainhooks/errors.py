@@ -239,11 +239,11 @@ def loop_verb(name: str) -> AttributeError:
     )
 
 
-def keras_asks(who: str, name: str) -> AttributeError:
+def trainer_asks(who: str, name: str) -> AttributeError:
     hint = " A run has max_epochs and steps_per_epoch: self.run.max_epochs." if name == "params" else ""
     return AttributeError(
-        f"{who} has no {name!r}.{hint} If it is Keras that asks: a trainhooks callback goes into "
-        "trainhooks.wrap(model, callbacks=[...]), or into fit by trainhooks_adapters.keras.bridge([...])."
+        f"{who} has no {name!r}.{hint} If it is a trainer that asks: a trainhooks callback goes into "
+        "trainhooks.wrap(trainer, callbacks=[...]), or into the bridge([...]) of the trainer's adapter."
     )
 
 
@@ -356,6 +356,14 @@ def misplaced_scope(kind: str, top: str, places: Sequence[str]) -> GrammarError:
     return GrammarError(
         f"{kind!r} cannot begin inside {top!r}: its place is in {listing(places)}."
         f"{hint if kind in ('test', 'predict') and top == 'train' else ''}"
+    )
+
+
+def apart(rank: int, where: str, other: int, there: str) -> LoopError:
+    """Two ranks of one training ask different questions, and each would take the other's answer for its own."""
+    return LoopError(
+        f"rank {rank} is {where}, and rank {other} {there}: they train together, so every rank runs the same epochs, "
+        "validations and predictions. (Each may have batches of its own, and not the same number of them.)"
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from . import errors
 from .batches import Batches
 from .bus import EventBus
@@ -9,6 +11,8 @@ from .frames import BATCH_SCOPES, PARENTS, Frame, Kind
 from .logs import Logs, Mean
 from .progress import Progress
 from .run import EpochRecord, Run
+
+T = TypeVar("T")
 
 
 class Scopes(Batches):
@@ -139,7 +143,7 @@ class Scopes(Batches):
         if kind == "epoch":
             self.boundary()
         elif kind == "train" and progress.together:
-            self._join_stops()
+            self._join_stops("as training begins")
             self.signals.attend()
         return frame
 
@@ -170,7 +174,7 @@ class Scopes(Batches):
         if logs is not None:
             frame.logs = self.logs = logs
         if progress.together and frame.logs is not None and kind != "pass" and not self.signals.muted:
-            self._join_means(frame.logs)
+            self._join_means(frame, frame.logs)
         if kind == "pass":
             _, progress.phase, _ = frame.before
             self.stack[-1].batch = frame.batch
@@ -202,30 +206,43 @@ class Scopes(Batches):
             raise
         finally:
             history[-1] = EpochRecord(epoch, logs.copy())
-        self._join_stops()
+        self._join_stops(f"after epoch {epoch}")
         self.progress.release_held()
         self.signals.attend()
 
-    def _join_means(self, logs: Logs) -> None:
+    def _join_means(self, frame: Frame, logs: Logs) -> None:
         """Have each running mean become that over all ranks: on each the same names, and the same numbers."""
         own = {name: mean.state_dict() for name, mean in logs.raw.items() if type(mean) is Mean}
         joined: dict[str, Mean] = {}
-        for means in self.run.world.gather(own):
+        what = {"test": f"of a validation {frame.name!r} in epoch", "predict": "of a prediction in epoch"}
+        for means in self._gather(f"at the end {what.get(frame.kind, 'of epoch')} {self.progress.epoch}", own):
             for name, mean in means.items():
                 over_all = joined.setdefault(name, Mean())
                 over_all.total += mean["total"]
                 over_all.weight += mean["weight"]
         logs.update({name: mean.value() for name, mean in joined.items()})
 
-    def _join_stops(self) -> None:
+    def _join_stops(self, where: str) -> None:
         """Put in force, on every rank, what has been asked for on any."""
         progress = self.progress
         if progress.together and not self.signals.muted:
             own = progress.asked.copy()
             del progress.asked[: len(own)]  # a signal may add to them at any time
-            for stops in self.run.world.gather(own):
+            for stops in self._gather(where, own):
                 for stop in stops:
                     progress.put_in_force(stop)
+
+    def _gather(self, where: str, own: T) -> list[T]:
+        """What each rank has to tell.
+
+        Raises:
+            LoopError: another rank is elsewhere, and tells of something else.
+        """
+        told = self.run.world.gather((where, own))
+        for rank, (place, _) in enumerate(told):
+            if place != where:
+                raise errors.apart(self.run.world.rank, where, rank, place)
+        return [one for _, one in told]
 
     def _leave_validation(self, frame: Frame) -> None:
         self.validation = None

@@ -18,6 +18,10 @@ class World:
     rank's own. A stop that is asked for on one rank stops all, as training begins or as the epoch ends: not before,
     since a rank that left its batches early would have the others wait for it. ``run.end_epoch()`` is to be called on
     every rank, at the same batch.
+
+    So every rank runs the same epochs, validations and predictions; each with batches of its own, and not necessarily
+    as many. Where one is elsewhere all raise a ``LoopError``; of one that raised, and is gone, the backend tells the
+    others, or ends them. A state is the main rank's: a run that goes on inside an epoch begins with its means on each.
     """
 
     rank: int = 0

@@ -271,6 +271,7 @@ def test_the_learner_is_as_it_was_and_all_else_of_it_is_reached_through_the_wrap
     assert (learn.lr, wrapped.model, wrapped.recorder) == (0.5, learn.model, learn.recorder)
     assert [*learn.cbs] == before[0] and "trainhooks" not in vars(learn) and before[1] <= set(vars(learn))
     assert "fit_one_cycle" in dir(wrapped) and "Learner" in repr(wrapped)
+    assert wrapped.to_fp32() is wrapped and wrapped.freeze() is None  # a method that gives its Learner is chained
 
 
 @pytest.mark.parametrize("given", [False, True])

@@ -100,6 +100,15 @@ def test_a_validation_inside_a_batch_stands_in_it() -> None:
     assert inside[0] == "train_batch_begin" and inside[-1] == "train_batch_end"
 
 
+def test_a_validation_that_begins_an_epoch_belongs_to_it() -> None:
+    trainer, val, trace = engine_of([1.0]), engine_of([2.0]), Trace(batches=False)
+    trainer.add_event_handler(Events.EPOCH_STARTED, lambda: val.run([0]))
+    wrapped = trainhooks.wrap(trainer, callbacks=[trace], evaluator=val, plugins="none")
+    wrapped.run([0], max_epochs=2)
+    assert trace.names[2:6] == ["epoch_begin", "test_begin", "test_end", "epoch_end"]
+    assert [record.logs for record in wrapped.last_run.history] == [{"loss": 1.0, "val_loss": 2.0}] * 2
+
+
 def test_a_validation_in_completed_comes_after_the_training() -> None:
     trainer, val, trace = engine_of([1.0]), engine_of([2.0]), Trace(batches=False)
     trainer.add_event_handler(Events.COMPLETED, lambda: val.run([0]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -219,4 +220,39 @@ def test_the_newer_way_to_give_the_evaluated_rows_is_known() -> None:
         pytest.skip("this LightGBM has eval_set alone")
     made, x, y = wrap(estimator, plugins="none"), ROWS[:40], LABELS[:40]
     made.fit(x, y, eval_X=(x, ROWS[40:]), eval_y=(y, LABELS[40:]), eval_names=["mine", "held_out"])
+    assert [*made.run.history[0].logs] == ["binary_logloss", "val_binary_logloss"]
+
+
+def test_a_clone_carries_callbacks_of_its_own_and_stays_wrapped() -> None:
+    sklearn = pytest.importorskip("sklearn.base", reason="scikit-learn is not installed")
+    keeps = Keeps()
+    made = fitted(classifier(n_estimators=3), keeps)
+    for other in (sklearn.clone(made), pickle.loads(pickle.dumps(made))):
+        other.set_params(n_estimators=2).fit(ROWS, LABELS)
+        assert (other.run.epochs_done, made.run.epochs_done, len(keeps.states)) == (2, 3, 3)
+    assert made.n_estimators == 3
+
+
+def test_an_estimator_without_validation_is_trained() -> None:
+    made = wrap(classifier(n_estimators=2), plugins="none").fit(ROWS, LABELS)
+    assert (made.run.epochs_done, made.run.history[0].logs) == (2, {})
+
+
+def test_an_estimator_tells_of_its_best_rounds_as_after_lightgbms_own_early_stopping() -> None:
+    def trained(estimator: Any, **given: Any) -> Any:
+        estimator.fit(ROWS[:40], LABELS[:40], eval_set=[(ROWS[40:], LABELS[40:])], **given)
+        return estimator.best_iteration_, estimator.best_score_, estimator.predict_proba(ROWS).tolist()
+
+    stopping = EarlyStopping("val_binary_logloss", patience=2)
+    ours = trained(wrap(classifier(n_estimators=200), callbacks=[stopping], plugins="none"))
+    native = trained(classifier(n_estimators=200), callbacks=[lightgbm.early_stopping(2, verbose=False)])
+    assert ours == native and ours[0] == stopping.best_epoch + 1
+
+
+def test_the_training_set_is_known_where_lightgbm_calls_it_by_its_place() -> None:
+    estimator = classifier(n_estimators=1)
+    if "eval_X" not in inspect.signature(estimator.fit).parameters:
+        pytest.skip("this LightGBM has eval_set alone")
+    made, x, y = wrap(estimator, plugins="none"), ROWS[:40], LABELS[:40]
+    made.fit(x, y, eval_X=(x, ROWS[40:]), eval_y=(y, LABELS[40:]))
     assert [*made.run.history[0].logs] == ["binary_logloss", "val_binary_logloss"]

@@ -167,7 +167,18 @@ def test_a_checkpoint_of_the_last_batch_leaves_nothing_to_train(when: Any, tmp_p
     wrapped(native=[checkpoints(tmp_path, **when)], enable_checkpointing=True, max_epochs=1).fit(Line(), rows())
     rest = wrapped(max_epochs=1)
     rest.fit(Line(), rows(), ckpt_path=next(tmp_path.glob("*.ckpt")))
-    assert (rest.run.outcome, rest.run.step) == ("completed", 3)
+    assert (rest.run.outcome, rest.run.step, rest.run.epochs_done) == ("completed", 3, 1)
+
+
+@inside_epochs
+def test_an_epoch_whose_checkpoint_is_of_its_last_batch_ends_before_the_next_one(tmp_path: Path) -> None:
+    whole = wrapped(native=[checkpoints(tmp_path, every_n_train_steps=3)], enable_checkpointing=True, max_epochs=2)
+    whole.fit(Line(), rows())
+    trace = Trace(batches=False)
+    rest = wrapped(trace, max_epochs=2)
+    rest.fit(Line(), rows(), ckpt_path=next(tmp_path.glob("*step=3.ckpt")))
+    assert trace.names[2:6] == ["epoch_begin", "epoch_end"] * 2
+    assert rest.run.history == whole.run.history
 
 
 def test_a_stop_of_ours_stays_one_in_lightnings_checkpoint_and_one_of_lightnings_does_not(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from sklearn.model_selection import GridSearchCV
 from skorch import NeuralNetRegressor
 from trainhooks_adapters import skorch as adapter
 
+import trainhooks
 from trainhooks import Callback
 from trainhooks.callbacks import BackupAndRestore, CSVLogger, EarlyStopping, ReduceLROnPlateau
 from trainhooks.testing import Do
@@ -83,6 +84,15 @@ def test_each_fit_of_a_grid_search_is_a_run_of_its_own(tmp_path: Path) -> None:
     assert [outcome for _, outcome in Counts.outcomes] == ["completed"] * 5
     assert carried(search.best_estimator_).run.epochs_done == 2
     assert len((tmp_path / "log.csv").read_text(encoding="utf-8").splitlines()) == 3
+
+
+def test_a_wrapped_net_is_searched_with_its_callbacks() -> None:
+    Counts.outcomes = []
+    wrapped = trainhooks.wrap(net_of(max_epochs=2), callbacks=[Counts()], plugins="none")
+    search = GridSearchCV(wrapped, {"lr": [0.01, 0.1]}, cv=2, scoring="r2", error_score="raise").fit(ROWS, TARGETS)
+    assert [outcome for _, outcome in Counts.outcomes] == ["completed"] * 5
+    assert len({number for number, _ in Counts.outcomes}) > 1 and search.best_estimator_.run.epochs_done == 2
+    assert wrapped.run is None and wrapped.set_params(lr=0.5).initialize().fit(ROWS, TARGETS).run.outcome == "completed"
 
 
 def test_a_net_that_goes_to_another_process_takes_its_bridge_along() -> None:

@@ -187,7 +187,7 @@ def test_a_module_is_found_by_wrap_and_an_unknown_argument_is_refused() -> None:
     assert str(error.value) == (
         "wrap(Linear): there is no argument 'optimiser'. Did you mean 'optimizer'? "
         "There are 'callbacks', 'optimizer', 'min_epochs', 'resume', 'resume_stopped', 'plugins', "
-        "'lr_scheduler', 'scaler'."
+        "'lr_scheduler', 'scaler', 'world'."
     )
 
 

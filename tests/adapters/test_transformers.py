@@ -70,7 +70,7 @@ def scripted(history: Sequence[Any], *callbacks: Any, **changed: Any) -> Any:
     """A Trainer of so many epochs whose model reports what ``history`` says."""
     bench = TransformersBench()
     bench.model.script.history = history
-    return bench.make(callbacks, **({"num_train_epochs": len(history)} | changed))
+    return bench.make(callbacks, **({"num_train_epochs": len(history), "logging_steps": 1} | changed))
 
 
 def test_by_steps_a_validation_stands_between_two_batches() -> None:
@@ -137,12 +137,13 @@ def test_what_callbacks_set_outlasts_the_schedule_and_a_warning_says_so_once() -
     lrs: list[float] = []
     put = Do("train_batch_end", lambda run: setattr(run, "lr", 0.5), nth=0)
     again = Do("epoch_end", lambda run: setattr(run, "lr", run.lr / 2), nth=None)
-    trainer = scripted(HISTORY, lr_scheduler_type="linear", eval_strategy="no")
+    trainer = scripted(HISTORY, lr_scheduler_type="linear", eval_strategy="no", logging_strategy="steps")
     note = Do("train_batch_begin", lambda run: lrs.append(run.lr), nth=None)
     with pytest.warns(UserWarning, match="own schedule \\('linear'\\) sets nothing more") as caught:
         trainhooks.wrap(trainer, callbacks=[put, again, note], plugins="none").train()
     assert len(caught) == 1 and caught[0].filename == __file__
     assert lrs == [0.125, 0.5, 0.25, 0.25]
+    assert [row["learning_rate"] for row in trainer.state.log_history if "loss" in row] == lrs
 
 
 def test_a_constant_schedule_is_no_owner_of_the_learning_rate() -> None:

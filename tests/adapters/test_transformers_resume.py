@@ -93,6 +93,27 @@ def test_inside_an_epoch_the_batches_and_the_means_go_on(whole: Any) -> None:
 
 
 @needs_native_resume
+@pytest.mark.filterwarnings("ignore:run.lr was set")
+def test_an_epoch_whose_checkpoint_is_of_its_last_step_ends_before_the_next_one(whole: Any) -> None:
+    by_steps = {"eval_strategy": "steps", "eval_steps": 2, "save_strategy": "steps", "save_steps": 2}
+    die = Do("train_batch_begin", lambda run: (_ for _ in ()).throw(KeyboardInterrupt), nth=8)
+    with pytest.raises(KeyboardInterrupt):
+        train(die, **by_steps)
+    trace = Trace(batches=False)
+    wrapped = train(trace, resume_from_checkpoint="native/checkpoint-8", **by_steps)
+    assert trace.names[2:4] == ["epoch_begin", "epoch_end"]
+    assert seen(wrapped)[:-1] == whole[:-1]
+
+
+@needs_native_resume
+def test_of_an_epoch_that_a_stop_cut_the_rest_is_one_more() -> None:
+    train(StopAt(event="train_batch_end", nth=2), save_strategy="epoch", num_train_epochs=3)
+    wrapped = train(resume_from_checkpoint=True, resume_stopped=True, num_train_epochs=3)
+    run = wrapped.run
+    assert (run.outcome, run.step, run.epochs_done, run.max_epochs) == ("completed", 6, 4, 4)
+
+
+@needs_native_resume
 def test_a_checkpoint_without_our_file_is_told_and_counted_from() -> None:
     train(save_strategy="epoch", num_train_epochs=2)
     Path("native/checkpoint-2/trainhooks.pt").unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -211,3 +212,50 @@ def test_what_is_no_trainer_is_refused() -> None:
 def test_backups_are_gone_after_a_run_that_ended_well(tmp_path: Path) -> None:
     train(BackupAndRestore(tmp_path / "backup"), rounds=2)
     assert not list((tmp_path / "backup").glob("*"))
+
+
+@pytest.mark.parametrize("save_best", [False, True])
+def test_where_its_own_early_stopping_ended_training_the_best_is_that_of_it(save_best: bool) -> None:
+    def native() -> Any:
+        return xgboost.callback.EarlyStopping(rounds=2, metric_name="error", data_name="held_out", save_best=save_best)
+
+    params = {"eval_metric": ["error", "logloss"]}
+    alone = {"verbose_eval": False, "evals": [(VAL, "held_out")]}
+    wanted = xgboost.train({**PARAMS, **params}, TRAIN, 12, callbacks=[native()], **alone)
+    stopping = EarlyStopping("val_logloss", patience=9)
+    booster, run = train(stopping, params=params, callbacks=[native()])
+    assert run.stop_source == "xgboost" and stopping.best_epoch != wanted.best_iteration
+    assert (booster.best_iteration, booster.best_score) == (wanted.best_iteration, wanted.best_score)
+    assert booster.predict(VAL, iteration_range=(0, booster.best_iteration + 1)).shape == (20,)
+
+
+def test_rounds_that_its_own_early_stopping_took_away_are_no_best() -> None:
+    native = xgboost.callback.EarlyStopping(rounds=9, metric_name="error", data_name="held_out", save_best=True)
+    stopping = EarlyStopping("val_logloss", patience=1)
+    booster, run = train(stopping, params={"eval_metric": ["logloss", "error"]}, callbacks=[native])
+    assert run.stop_source == "EarlyStopping" and booster.best_iteration < booster.num_boosted_rounds()
+    assert stopping.best_epoch >= booster.num_boosted_rounds()
+
+
+def test_which_way_its_own_metrics_are_better_is_known_before_any_is_told() -> None:
+    with (
+        pytest.warns(UserWarning, match="no validation has run yet"),
+        pytest.raises(trainhooks.errors.MissingMetricError, match="no validation ever ran"),
+    ):
+        train(EarlyStopping("val_logloss"), evals=[(TRAIN, "train")], rounds=2)
+
+
+def test_a_clone_carries_callbacks_of_its_own_and_stays_wrapped() -> None:
+    sklearn = pytest.importorskip("sklearn.base", reason="scikit-learn is not installed")
+    keeps = Keeps()
+    made = fitted(classifier(n_estimators=3), keeps)
+    for other in (sklearn.clone(made), pickle.loads(pickle.dumps(made))):
+        other.set_params(n_estimators=2).fit(ROWS, LABELS)
+        assert (other.run.epochs_done, made.run.epochs_done, len(keeps.states)) == (2, 3, 3)
+    assert made.n_estimators == 3
+
+
+def test_an_estimator_with_a_bridge_is_pickled() -> None:
+    estimator = classifier(n_estimators=2, callbacks=[bridge([Keeps()], plugins="none")]).fit(ROWS, LABELS)
+    other = pickle.loads(pickle.dumps(estimator)).fit(ROWS, LABELS)
+    assert other.callbacks[0].run.epochs_done == 2 and other.callbacks[0].run is not estimator.callbacks[0].run

@@ -71,6 +71,10 @@ def prepared(framework: str) -> tuple[Any, Any, Any, Any, int]:
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 1))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.125)
+    if framework == "torch":
+        torch.distributed.init_process_group("gloo")
+        model = torch.nn.parallel.DistributedDataParallel(model)
+        return model, model, optimizer, torch.Tensor.backward, torch.distributed.get_rank()
     if framework == "accelerate":
         from accelerate import Accelerator
 
@@ -94,7 +98,8 @@ def train(framework: str) -> dict[str, Any]:
     target, model, optimizer, backward, rank = prepared(framework)
 
     def run_of(callbacks: list[Any]) -> Any:
-        return trainhooks.wrap(target, model=model, optimizer=optimizer, callbacks=callbacks, plugins="none")
+        named = {} if target is model else {"model": model}
+        return trainhooks.wrap(target, **named, optimizer=optimizer, callbacks=callbacks, plugins="none")
 
     def epoch_of(run: Any) -> None:
         for x in run.train(torch.ones(2, 1, 2) * (rank + 1)):

@@ -56,6 +56,12 @@ def test_the_trainer_writes_its_own_format(tmp_path: Path) -> None:
     assert trace.outline().count("checkpoint") == 2
 
 
+@pytest.mark.parametrize("name", ["w/", "w/{epoch}/"])
+def test_a_folder_is_no_name_of_a_file(name: str) -> None:
+    with pytest.raises(ValueError, match=r"that is a folder\. Name the file in it too, as '.*/best'"):
+        ModelCheckpoint(name)
+
+
 @pytest.mark.parametrize("name", ["w", "w-{epoch}-{loss:.2f}"])
 def test_a_name_without_a_suffix_gets_the_trainers_own(name: str, tmp_path: Path) -> None:
     (tmp_path / "w").mkdir()  # no file of that very name is written
@@ -80,7 +86,8 @@ def test_without_a_suffix_a_trainer_that_writes_nothing_is_refused_before_traini
     with pytest.raises(CapabilityError) as caught:
         play([{"loss": 1.0}], [trace, ModelCheckpoint(tmp_path / "w")])
     assert str(caught.value) == (
-        f"ModelCheckpoint(filepath={str(tmp_path / 'w')!r}): dial writes no file of its own, and gives no weights."
+        f"ModelCheckpoint(filepath={str(tmp_path / 'w')!r}): dial writes no file of its own, and gives no weights: "
+        "the dial adapter does not offer it."
     )
     assert "train_begin" not in trace.outline()
 

@@ -141,6 +141,24 @@ def test_the_end_of_training_does_not_say_again_what_an_epoch_said() -> None:
     ]
 
 
+def test_where_validations_of_other_names_ran_it_says_what_they_gave() -> None:
+    def train(mode: Any) -> None:
+        with LoopRun(callbacks=[EarlyStopping("val_gain", mode=mode, strict=False)]) as run:
+            for _ in run.epochs(1):
+                for _ in run.train(range(1)):
+                    run.log(loss=1.0)
+                for _ in run.test(range(1), name="valid"):
+                    run.log(gain=1.0)
+
+    there = "There are 'loss', 'valid_gain'. Did you mean 'valid_gain'?"
+    with pytest.warns(UserWarning, match="EarlyStopping") as caught:
+        train("max")
+    assert str(caught[0].message).endswith(f"no validation 'val' has run yet, so there is nothing to check. {there}")
+    with pytest.raises(ValueError, match="EarlyStopping") as refused:
+        train("auto")
+    assert str(refused.value).endswith(f"Give mode='min' or mode='max'. {there}")
+
+
 def test_an_epoch_that_did_not_train_owes_nothing() -> None:
     watch = Watch("loss")
     with LoopRun(callbacks=[watch]) as run:

@@ -30,8 +30,10 @@ def suffix_of(who: str, filepath: str, save_weights_only: bool) -> str | None:
     """The suffix of a path, one of those that there are; None where it has none: the trainer's own is meant.
 
     Raises:
-        ValueError: there is no such suffix, or ``save_weights_only`` asks for less than it holds.
+        ValueError: it names a folder; there is no such suffix; or ``save_weights_only`` asks for less than it holds.
     """
+    if not os.path.basename(filepath):
+        raise ValueError(f"{who}: that is a folder. Name the file in it too, as {filepath + 'best'!r}.")
     suffix = next((one for one in _SUFFIXES if filepath.endswith(one)), None)
     if suffix is None and "." not in _FIELD.sub("", os.path.basename(filepath)):
         return None
@@ -61,7 +63,8 @@ def suffix_for(run: Run, who: str, suffix: str | None) -> str:
     if suffix is None and there:
         return next(iter(formats), BY_NAME)
     if suffix is None:
-        raise CapabilityError(f"{who}: {run.framework} writes no file of its own, and gives no weights.")
+        why = run.trainable.missing("weights")
+        raise CapabilityError(f"{who}: {run.framework} writes no file of its own, and gives no weights: {why}")
     raise CapabilityError(f"{who}: {run.framework} does not write {suffix!r}. There is {_told(there)}.")
 
 

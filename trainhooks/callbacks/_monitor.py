@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ..checks import is_number, metric_name
-from ..errors import MetricValueError, did_you_mean, unmet_monitor
+from ..errors import MetricValueError, did_you_mean, listing, unmet_monitor
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -125,9 +125,12 @@ class Monitor:
             number = run.epoch if now == "epoch" else run.step
             self._say(f"{self.who}: {now} {number} ended without that metric.", logs)
         elif validation and not (self._missed or self._seen):
-            self._settle_mode(run)  # rather now than at the first validation
+            others = run.passes - {"train"}  # it may be misspelt, and one of theirs be meant
+            there = f" There are {listing(logs)}.{did_you_mean(self.name, logs)}" if others else ""
+            self._settle_mode(run, there)  # rather now than at the first validation
             self._missed = True
-            warnings.warn(f"{self.who}: no validation has run yet, so there is nothing to check.", stacklevel=2)
+            which = f"no validation {validation!r}" if others else "no validation"
+            warnings.warn(f"{self.who}: {which} has run yet, so there is nothing to check.{there}", stacklevel=2)
         return None
 
     def _number(self, value: Any) -> float:
@@ -173,12 +176,12 @@ class Monitor:
             self.best, self._seen, self._missed = state["best"], state["seen"], state["missed"]
         return fits
 
-    def _settle_mode(self, run: Run) -> None:
+    def _settle_mode(self, run: Run, there: str = "") -> None:
         if self._is_auto and (told := run.trainable.direction(self.name)) is not None:
             self.mode, self._is_told = told, True
         if self.mode is None:
             raise ValueError(
-                f"{self.who}: mode='auto' cannot tell which way it is better. Give mode='min' or mode='max'."
+                f"{self.who}: mode='auto' cannot tell which way it is better. Give mode='min' or mode='max'.{there}"
             )
 
     def _say(self, what: str, logs: Mapping[str, Any]) -> None:

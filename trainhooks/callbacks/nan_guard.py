@@ -60,7 +60,8 @@ class NaNGuard(Callback):
     - An ``EMA`` that follows the optimizer's updates has taken the NaN in by then. Under Keras list it after this one.
     - Keras shows running means only, in which the first NaN of an epoch is seen and no later one: where there was one,
       the weights are looked at when the epoch ends, and put back there. ``spike`` cannot be had.
-    - On several processes one of them is enough, and all go back together.
+    - On several processes one of them is enough, and all go back together. They ask each other at every batch, so each
+      must have as many batches as the others.
 
     Args:
         monitor: key of a metric of each batch.

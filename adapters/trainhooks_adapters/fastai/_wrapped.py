@@ -39,7 +39,16 @@ class WrappedLearner(trainhooks.Wrapped):
 
     def __getattr__(self, name: str) -> Any:
         found = super().__getattr__(name)
-        return functools.wraps(found)(functools.partial(self._carry, name)) if name in _ENTRIES else found
+        if name in _ENTRIES:
+            return functools.wraps(found)(functools.partial(self._carry, name))
+        if getattr(found, "__self__", None) is self._target:
+            return functools.wraps(found)(functools.partial(self._chain, found))
+        return found
+
+    def _chain(self, call: Any, *args: Any, **kwargs: Any) -> Any:
+        """Any other method; of one that gives its Learner, as ``to_fp16``, the callbacks are on that as well."""
+        given = call(*args, **kwargs)
+        return self if given is self._target else given
 
 
 def _callbacks_in(values: list[Any]) -> Iterator[trainhooks.Callback]:

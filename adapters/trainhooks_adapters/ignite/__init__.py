@@ -14,7 +14,8 @@
 | EPOCH_COMPLETED          | epoch_end                   | comes after every handler that was there when the run      |
 |                          |                             | began, so that their evaluations belong to the epoch       |
 | the evaluator's STARTED, | test_begin ... test_end     | its metrics join the epoch's as ``val_<name>``; run in the |
-| ITERATION_..., COMPLETED |                             | trainer's STARTED it is not told of                        |
+| ITERATION_..., COMPLETED |                             | trainer's STARTED it is not told of;                       |
+|                          |                             | of several in an epoch the last one's metrics stay         |
 | TERMINATE                | stop, and every missing end | Ignite skips EPOCH_COMPLETED: the epoch ends without what  |
 |                          |                             | the metrics attached to the trainer would have given       |
 | COMPLETED                | train_end, teardown         | after the user's handlers                                  |

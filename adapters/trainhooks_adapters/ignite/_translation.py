@@ -152,7 +152,11 @@ class Translation:
 
     @_told
     def _epoch_started(self, engine: Any) -> None:
-        if engine.should_terminate:  # no epoch comes of it
+        self._begin_epoch(engine)
+
+    def _begin_epoch(self, engine: Any) -> None:
+        # no epoch comes of it, or it has begun: for a validation that one of the user's handlers began it with
+        if engine.should_terminate or len(self.driver.stack) >= _EPOCH:
             return
         progress = self.driver.progress
         progress.steps_per_epoch = engine.state.epoch_length  # the first epoch finds it out, where data has no length
@@ -247,6 +251,8 @@ class Translation:
 
         driver = self.driver
         if trainer is not None and self._testing is None:
+            if trainer.last_event_name == Events.EPOCH_STARTED:
+                self._begin_epoch(trainer)
             if trainer.last_event_name == Events.EPOCH_COMPLETED:
                 self._close(_EPOCH)  # its training batches are over
             elif trainer.last_event_name in (Events.COMPLETED, Events.TERMINATE):

@@ -25,6 +25,8 @@ Inside the compiled step are the gradients too, which optax clips; there is no g
 ``optax.adam(1e-3)`` it is a part of the code, and ``run.lr`` is lacking. Of several, as in ``optax.multi_transform``,
 each is a group, in the order of the pytree.
 
+Several processes (``jax.distributed``) are not joined: each decides, and writes files, for itself.
+
 A snapshot is the arrays themselves, since nothing changes them; where the step donates them it is a copy. A metric
 stays on its device until it is read: ``run.log`` waits for nothing. It is called outside the compiled step.
 

@@ -19,7 +19,8 @@
 
 **Metrics.** Those of the training set, if it is among ``valid_sets``, go by LightGBM's names; those of one other set
 are ``val_<metric>``, those of several ``<data>_<metric>``. ``names={"val_multi_logloss": "val_loss"}`` gives others.
-Which way each metric is better LightGBM tells, so that ``mode="auto"`` knows it.
+Which way each metric is better LightGBM tells, so that ``mode="auto"`` knows it. A callback that looks at ``loss``, as
+``TerminateOnNaN``, finds it where ``names`` gives a metric of the training set that name.
 
 **Stops** are looked for after each round: the one that has begun is trained. All rounds stay in the booster
 (LightGBM's own ``early_stopping`` takes those after the best out of what it returns). With ``wrap``, after an
@@ -33,6 +34,9 @@ before our ``epoch_begin``: what a callback of ours sets there holds, what one s
 ``wrap``: the callbacks of a training that has begun cannot give it other trees. Rounds that ``init_model`` brings are
 counted too, and added to it. LightGBM then draws other rows or columns at random (``bagging_fraction``) than without
 the interruption: it keeps the state of its generator to itself.
+
+scikit-learn's ``clone``, and so ``GridSearchCV``, copies a wrapped estimator and each callback in it: every clone has
+its own.
 
 Weights, snapshots, gradients, an optimizer, batches and their values are lacking; each refusal says what to do instead.
 """

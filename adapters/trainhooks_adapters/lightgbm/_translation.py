@@ -36,6 +36,7 @@ class Bridge(list[Native]):
         run: the run of the last or running training; None before the first.
         driver: drives the running one.
         training: what the training set is called among ``valid_sets``.
+        best_results: LightGBM's evaluation of the best round, by an ``EarlyStopping`` of ours.
     """
 
     def __init__(self, options: trainhooks.WrapOptions, names: Mapping[str, str], training: Iterable[str]) -> None:
@@ -55,6 +56,10 @@ class Bridge(list[Native]):
         """Whether ``wrap`` sees to the end of the run; whether our callbacks are being told."""
         self._first = 0
         """The number of the epoch that is this training's first round."""
+        self.best_results: list[Any] = []
+
+    def __reduce__(self) -> Any:  # a copy, as of an estimator's clone, has callbacks of its own and no run
+        return Bridge, (self.options, self.names, self.training)
 
     def __hash__(self) -> int:  # type: ignore[override]
         raise TypeError("it is a list of native callbacks: write callbacks=[*bridge(...)]")
@@ -63,8 +68,17 @@ class Bridge(list[Native]):
         """The driver of the next run; the first one goes on from ``resume``."""
         self.trainable = LightGBMTrainable(params)
         driver = self.options.driver(self.trainable)
-        self.run = driver.run
+        self.run, self.best_results = driver.run, []
         return driver
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The best epoch by the first of our callbacks that knows one."""
+        for callback in self.options.callbacks:
+            best, epoch = getattr(callback, "best", None), getattr(callback, "best_epoch", None)
+            if best is not None and epoch is not None:
+                return int(epoch)
+        return None
 
     def load(self, driver: trainhooks.Driver) -> None:
         """Have the first training go on from ``resume``."""
@@ -168,7 +182,7 @@ class Bridge(list[Native]):
             total = self._first + env.end_iteration - env.begin_iteration
             driver.open("train", epochs=total, steps=1)
 
-    def _end_round(self, driver: trainhooks.Driver, results: Iterable[Any]) -> None:
+    def _end_round(self, driver: trainhooks.Driver, results: list[Any]) -> None:
         told: dict[str, list[Any]] = {}
         for one in results:
             told.setdefault(one[0], []).append(one)
@@ -186,6 +200,8 @@ class Bridge(list[Native]):
             driver.batch_end()
             driver.close("test")
         driver.close("epoch")
+        if self.best_epoch == driver.run.epoch:
+            self.best_results = results
 
     def _named(self, metrics: Iterable[Any], prefix: str) -> dict[str, float]:
         """A data set's metrics by our names, without the prefix of its validation."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import warnings
-from collections.abc import Iterable, Mapping
+from collections import OrderedDict, defaultdict
+from collections.abc import Mapping
 from typing import Any, Final
 
 import trainhooks
@@ -74,9 +76,10 @@ class WrappedEstimator(trainhooks.Wrapped):
         named["callbacks"] = joined(named.get("callbacks"), bridge, type(model).__name__)
         names = listed(named.get("eval_names"))
         bridge.training = frozenset(
-            names[place] if place < len(names) else TRAINING
+            name
             for place, x in enumerate(_evaluated(named))
-            if x is named.get("X")
+            if x is named.get("X")  # a classifier of LightGBM 4.7 takes it for another among eval_X
+            for name in ([names[place]] if place < len(names) else [TRAINING, f"valid_{place}"])
         ) or frozenset([TRAINING])
         params = model.get_params()
         asked = next((name for name in ROUNDS if params.get(name) is not None), "n_estimators")
@@ -93,7 +96,20 @@ class WrappedEstimator(trainhooks.Wrapped):
             finally:
                 model.set_params(**{asked: params[asked]})
             finish(bridge, driver, model.booster_)
+            # no public name sets what the estimator tells of them
+            model._best_iteration, model._best_score = model.booster_.best_iteration, model.booster_.best_score
         return self
+
+    def set_params(self, **params: Any) -> WrappedEstimator:
+        """As the estimator's own; it stays wrapped."""
+        self._target.set_params(**params)
+        return self
+
+    def __sklearn_clone__(self) -> WrappedEstimator:
+        """What scikit-learn trains in place of it, with callbacks of its own: copies of these."""
+        from sklearn.base import clone
+
+        return type(self)(clone(self._target), copy.deepcopy(self._bridge))
 
 
 def finish(bridge: Bridge, driver: trainhooks.Driver, booster: Any) -> None:
@@ -103,8 +119,12 @@ def finish(bridge: Bridge, driver: trainhooks.Driver, booster: Any) -> None:
     if run.max_epochs is not None and run.epochs_done < run.max_epochs and not run.should_stop:
         run.stop("a callback of LightGBM's own ended training", source="lightgbm")
         driver.attend()
-    elif run.stop_kind != "pause" and (best := _best_epoch(bridge)) is not None:
+    elif run.stop_kind != "pause" and (best := bridge.best_epoch) is not None:
         booster.best_iteration = best + 1  # as LightGBM's own early_stopping sets it; no round is taken out
+        if bridge.best_results:
+            booster.best_score = defaultdict(OrderedDict)
+            for name, metric, value, *_ in bridge.best_results:
+                booster.best_score[name][metric] = value
 
 
 def joined(given: Any, bridge: Bridge, who: str) -> list[Any]:
@@ -132,7 +152,7 @@ def _evaluated(named: Mapping[str, Any]) -> list[Any]:
     """The rows of each set that ``fit`` is to evaluate."""
     if (rows := named.get("eval_X")) is not None:  # LightGBM 4.7 has it in place of eval_set
         return list(rows) if isinstance(rows, tuple) else [rows]
-    sets = named.get("eval_set") or ()
+    sets = named.get("eval_set") or []
     return [one[0] for one in ([sets] if isinstance(sets, tuple) else sets)]
 
 
@@ -174,12 +194,3 @@ def _nothing_to_train(bridge: Bridge, driver: trainhooks.Driver) -> Any:
     driver.open("train")
     driver.close("train")
     return bridge.trainable.begin_with
-
-
-def _best_epoch(bridge: Bridge) -> int | None:
-    best: Iterable[int] = (
-        one.best_epoch
-        for one in bridge.options.callbacks
-        if hasattr(one, "best_epoch") and getattr(one, "best", None) is not None
-    )
-    return next(iter(best), None)

@@ -34,15 +34,16 @@ validation run with no batch before it. Lightning's own (its EarlyStopping, Time
 the run, with the source ``"lightning"``. ``min_epochs`` and ``min_steps`` of the Trainer hold decisions, to the end of
 the epoch that reaches them; a fault or a pause they do not hold. With ``run.end_epoch()`` a Lightning scheduler of
 ``interval="epoch"`` does not step in that epoch, nor is a stop of Lightning's own seen that comes in its validation.
+``fast_dev_run`` leaves out Lightning's loggers and checkpoints; of ours it leaves out nothing, and files are written.
 
 **Learning rate.** Lightning's schedulers and ``run.lr = ...`` write the same number: the later wins, and a warning says
 so once. A scheduler of ``interval="epoch"`` steps before the epoch's end is told.
 
 **Going on.** ``fit(ckpt_path=...)`` of a checkpoint of Lightning's goes on with the callbacks' states, counts and
 history as well, inside an epoch too (before Lightning 2.6 it may train the checkpoint's batch again); random generators
-are left as they are. ``resume=`` takes a state of the run's, or its checkpoints, at the end of an epoch: random
-generators go on, but a run that goes on in its first epoch has drawn that epoch's order before. Two bridges cannot be
-on one Trainer.
+are left as they are. Of a checkpoint of an epoch's last batch, that epoch ends first, without a validation yet to come.
+``resume=`` takes a state of the run's, or its checkpoints, at the end of an epoch: random generators go on, but a run
+that goes on in its first epoch has drawn that epoch's order before. Two bridges cannot be on one Trainer.
 
 **Several processes.** Means at the ends of epochs and validations are those over all processes, and a stop that one
 asks for ends all, at the epoch's end. A strategy that spawns its processes leaves ``run`` there.

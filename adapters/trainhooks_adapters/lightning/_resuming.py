@@ -38,6 +38,13 @@ def begin_at(trainer: Any, progress: Any, epochs: int | None) -> None:
     loop.on_load_checkpoint({"_batches_that_stepped": steps if automatic else progress.step})
 
 
+def end_where_left(driver: trainhooks.Driver, trainer: Any) -> None:
+    """End an epoch whose checkpoint was written in its last batch: Lightning tells no end of it when it goes on."""
+    if driver.run.is_getting_back and driver.progress.epochs_done < trainer.current_epoch:
+        driver.place.arrive(driver.open("epoch", epoch=driver.progress.epochs_done))
+        driver.close("epoch")
+
+
 def native_state(run: trainhooks.Run, trainable: LightningTrainable) -> dict[str, Any]:
     """What a checkpoint of Lightning's is to hold of a run: tensors and plain values; no weights, which it has."""
     with trainable.half():

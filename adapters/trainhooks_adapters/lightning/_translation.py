@@ -10,7 +10,7 @@ import trainhooks
 from trainhooks import errors
 
 from ._metrics import Metrics, loss_in, rows_in
-from ._resuming import Native, begin_at, native_state
+from ._resuming import Native, begin_at, end_where_left, native_state
 from ._steering import Steering, is_in_epoch
 from ._trainable import LightningTrainable, world_of
 
@@ -180,15 +180,16 @@ class Translation:
     def _end_training(self, driver: trainhooks.Driver, trainer: Any) -> None:
         if not driver.is_complete:
             self._steering.look(driver, trainer)  # a callback of Lightning's may have stopped it after the last event
+        end_where_left(driver, trainer)
         progress = driver.progress
-        # of an epoch whose checkpoint was written in its last batch Lightning tells no end when it goes on
-        progress.epochs_done = max(progress.epochs_done, trainer.current_epoch)
+        progress.epochs_done = max(progress.epochs_done, trainer.current_epoch)  # as of a checkpoint without a state
         if 0 <= trainer.max_steps <= trainer.global_step:
             progress.max_epochs = progress.epochs_done
         self._steering.trains = False
         driver.close("train")
 
     def _begin_epoch(self, driver: trainhooks.Driver, trainer: Any) -> None:
+        end_where_left(driver, trainer)
         self._metrics.look(trainer)
         self._steering.batches = 0
         epoch = driver.open("epoch", epoch=trainer.current_epoch)

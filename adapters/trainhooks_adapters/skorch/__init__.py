@@ -94,7 +94,7 @@ def wrap(
     """The net with ``callbacks`` carried by its ``fit`` and ``partial_fit``.
 
     Args:
-        net: a ``skorch.NeuralNet``. For ``GridSearchCV`` give the net a ``bridge`` in its ``callbacks`` instead.
+        net: a ``skorch.NeuralNet``.
         callbacks, min_epochs, resume, resume_stopped, plugins: as for ``bridge``.
 
     Raises:

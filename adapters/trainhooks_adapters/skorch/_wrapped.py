@@ -30,6 +30,22 @@ class WrappedNet(trainhooks.Wrapped):
         """``net.partial_fit`` with the callbacks, as ``fit``."""
         return self._carry("partial_fit", args, kwargs)
 
+    def initialize(self) -> WrappedNet:
+        """``net.initialize``; returns itself."""
+        self._target.initialize()
+        return self
+
+    def set_params(self, **params: Any) -> WrappedNet:
+        """``net.set_params``; returns itself."""
+        self._target.set_params(**params)
+        return self
+
+    def __sklearn_clone__(self) -> WrappedNet:
+        """A clone of the net, with clones of the callbacks: scikit-learn makes one for each fit of a search."""
+        from sklearn.base import clone
+
+        return WrappedNet(clone(self._target), clone(self._bridge))
+
     def _carry(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> WrappedNet:
         net, bridge = self._target, self._bridge
         for one in net.callbacks or ():

@@ -21,6 +21,13 @@ native signal                our event           what differs
 ``model.train(), .eval()``   (none)              the mode stays the user's business: no verb of a run touches it
 ============================ =================== ==================================================================
 
+**Several processes**, where ``torch.distributed`` joins some as ``wrap`` is called, each run the same loop. The means
+that an epoch or a validation ends with are those over all processes, weighted by ``n``, so that all decide alike; a
+stop that one process asks for ends training on all, at the end of the epoch. Files are written by the first process:
+``torch.distributed.barrier()`` before another reads one. What a batch's events see is each process's own. A state is
+taken by the first process and given to all, its random generators included. Where the model is sharded (FSDP) no
+process has all weights: what needs them is refused. ``world=trainhooks.World()`` has a process train for itself.
+
 Weights go by the names of ``state_dict()`` without what DistributedDataParallel, DataParallel, ``torch.compile`` and
 AveragedModel put into them, so that those of a wrapped model fit the plain one.
 """
@@ -37,7 +44,7 @@ import trainhooks
 
 from ._run_state import RunState
 from ._trainable import TorchTrainable
-from ._world import TorchWorld, world_of_processes
+from ._world import TorchWorld, device_of, world_of_processes
 
 if TYPE_CHECKING:
     import torch
@@ -57,6 +64,7 @@ def wrap(
     scaler: torch.amp.GradScaler | Sequence[torch.amp.GradScaler] | None = None,
     resume_stopped: bool = False,
     plugins: str | None = None,
+    world: trainhooks.World | None = None,
 ) -> trainhooks.LoopRun:
     """Callbacks around a PyTorch module whose training loop is one's own.
 
@@ -68,6 +76,7 @@ def wrap(
         lr_scheduler: one ``torch.optim.lr_scheduler`` or several, whose ``step()`` stays the loop's business; the state
             of the run holds theirs. Of a lambda it keeps what ``LambdaLR.state_dict()`` does: a function, nothing.
         scaler: the ``torch.amp.GradScaler``, or several, for the same reason.
+        world: who trains along; by default the processes that ``torch.distributed`` joins by now.
 
     What the state of a run holds is the module's ``state_dict()``, that of each optimizer, scheduler and scaler, the
     gradients that no step has used yet, and the random generators, global and of the loader. Settings come back with
@@ -86,10 +95,10 @@ def wrap(
     options = trainhooks.WrapOptions(
         callbacks, optimizer, min_epochs, resume, resume_stopped=resume_stopped, plugins=plugins
     )
-    return options.loop(TorchTrainable(model, optimizer, lr_scheduler=lr_scheduler, scaler=scaler))
+    return _run(model, options, lr_scheduler=lr_scheduler, scaler=scaler, world=world)
 
 
-_EXTRA = ("lr_scheduler", "scaler")
+_EXTRA = ("lr_scheduler", "scaler", "world")
 
 
 class _Plugin:
@@ -107,7 +116,14 @@ class _Plugin:
 
 def _wrapped(target: torch.nn.Module, options: trainhooks.WrapOptions) -> trainhooks.LoopRun:
     options.check_extra(type(target).__name__, _EXTRA)
-    return options.loop(TorchTrainable(target, options.optimizer, **options.extra))
+    return _run(target, options, **options.extra)
+
+
+def _run(
+    model: torch.nn.Module, options: trainhooks.WrapOptions, *, world: trainhooks.World | None = None, **parts: Any
+) -> trainhooks.LoopRun:
+    trainable = TorchTrainable(model, options.optimizer, **parts)
+    return options.loop(trainable, world_of_processes(device_of(model)) if world is None else world)
 
 
 plugin = _Plugin()

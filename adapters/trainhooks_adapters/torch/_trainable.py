@@ -22,6 +22,7 @@ from ._saving import FORMATS, save
 from ._state import Parts, load_state, state_of
 from ._tree import pack, unpack
 from ._weights import Array, check, import_torch, plain_names, tensors_of, to_numpy, to_torch
+from ._world import is_sharded
 
 if TYPE_CHECKING:
     import torch
@@ -62,6 +63,11 @@ class TorchTrainable(trainhooks.Trainable):
             return "its optimizer has a parameter group without 'lr'."
         if need == "optimizer_average":
             return "PyTorch's optimizers keep none: add trainhooks.callbacks.EMA(decay) to the callbacks."
+        if need in _WHOLE and is_sharded(self.model):
+            return (
+                "the model is sharded, so that no process has all weights. Save it by torch.distributed.checkpoint, "
+                "with RunState(run) in it."
+            )
         return super().missing(need)
 
     def _need(self, need: str) -> None:
@@ -201,6 +207,8 @@ class TorchTrainable(trainhooks.Trainable):
         return profile(folder)
 
 
+_WHOLE = ("weights", "snapshot", "state", "save", "average", "embeddings")
+"""What needs all weights in one process."""
 _SCHEDULED = (
     "run.lr was set, and a torch.optim.lr_scheduler also sets it: its next step() may overwrite the value. "
     "Let one of the two own the learning rate: leave out the scheduler, or the callback."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, TypeVar
 
 import trainhooks
@@ -48,7 +49,23 @@ def world_of_processes(device: Any = "cpu") -> trainhooks.World:
     Args:
         device: as for ``TorchWorld``.
     """
-    distributed = import_torch().distributed
-    if not (distributed.is_available() and distributed.is_initialized()) or distributed.get_world_size() == 1:
-        return trainhooks.World()
-    return TorchWorld(device)
+    return TorchWorld(device) if _are_several() else trainhooks.World()
+
+
+def device_of(model: Any) -> Any:
+    """Where a model is: a backend may join GPUs alone."""
+    return next((one.device for one in model.parameters()), "cpu")
+
+
+def is_sharded(model: Any) -> bool:
+    """Whether each of several processes has a part of the model alone, as under FSDP."""
+    return _are_several() and any(
+        type(one).__name__ in ("FullyShardedDataParallel", "DTensor") for one in (*model.modules(), *model.parameters())
+    )
+
+
+def _are_several() -> bool:
+    distributed = sys.modules.get("torch.distributed")  # who has not imported it has joined nobody
+    if distributed is None or not (distributed.is_available() and distributed.is_initialized()):
+        return False
+    return bool(distributed.get_world_size() > 1)

@@ -35,9 +35,10 @@ knows nothing of ``evaluate()`` and ``predict()`` outside of a training. Gradien
 Of an evaluation before the first epoch (``eval_on_start``) nothing is told.
 
 Going on: ``train(resume_from_checkpoint=...)`` has the callbacks go on as well, inside an epoch too, from the file
-``trainhooks.pt`` in the Trainer's checkpoint; where the run had been stopped one more step is trained. ``wrap(trainer,
-resume=...)`` and ``BackupAndRestore`` go on from a state of ours, at an epoch, without any checkpoint of the Trainer's
-(not under DeepSpeed or FSDP).
+``trainhooks.pt`` in the Trainer's checkpoint; where the run had been stopped one more step is trained. Where it is of
+an epoch's last step, that epoch ends as training begins, without what the Trainer would have evaluated after it.
+``wrap(trainer, resume=...)`` and ``BackupAndRestore`` go on from a state of ours, at an epoch, without any checkpoint
+of the Trainer's (not under DeepSpeed or FSDP).
 """
 
 from __future__ import annotations

@@ -90,6 +90,8 @@ class TransformersTrainable(TorchTrainable):
     def hold(self) -> None:
         """Set once more what a callback has set."""
         if self.held is not None:
+            for scheduler in self._parts.schedulers:
+                scheduler._last_lr = list(self.held)  # what the Trainer logs as its learning rate
             for group, lr in zip(self.optimizer.param_groups, self.held, strict=True):
                 if hasattr(group["lr"], "fill_"):  # a tensor stays the same one
                     group["lr"].detach().fill_(lr)

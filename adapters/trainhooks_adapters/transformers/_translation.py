@@ -116,8 +116,11 @@ class Translation(Evaluations):
             raise errors.LoopError(_BEGINS_ELSEWHERE.format(done=progress.epochs_done, begun=begun))
         if not self.is_watched and self.options.callbacks and args.logging_nan_inf_filter:
             self._tell(_FILTERED)
-        total = state.num_train_epochs
+        total = state.num_train_epochs + max(progress.epochs_done - begun, 0)  # of one that was cut the rest comes now
         driver.open("train", epochs=total if total < sys.maxsize else None, steps=steps)
+        if is_beside and progress.epochs_done < begun:  # the checkpoint is of an epoch's last step, before its end
+            self._begin_epoch(driver)
+            self._end_pass(driver, awaits=False)
         self._is_training = True
 
     def _go_on_beside(self, driver: trainhooks.Driver, args: Any, state: Any, steps: int | None) -> None:

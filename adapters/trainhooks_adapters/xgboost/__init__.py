@@ -16,7 +16,8 @@
 
 **Metrics.** Those of the training set, if it is among ``evals``, go by XGBoost's names; those of one other set are
 ``val_<metric>``, those of several ``<data>_<metric>``. ``names={"val_mlogloss": "val_loss"}`` gives others. Which way
-XGBoost's own metrics are better is known to ``mode="auto"``.
+XGBoost's own metrics are better is known to ``mode="auto"``. A callback that looks at ``loss``, as ``TerminateOnNaN``,
+finds it where ``names`` gives a metric of the training set that name.
 
 **Stops** are looked for before each round: one that is asked for in ``epoch_begin`` comes after that round. All rounds
 stay in the booster. After an ``EarlyStopping`` of ours ``booster.best_iteration`` and ``best_score`` are set as
@@ -30,6 +31,9 @@ after each round; with ``wrap`` ours come after it, so that what one sets in ``e
 ``xgb_model`` brings are counted too, and added to it. Where rows or columns are drawn at random (``subsample``), others
 are drawn than without the interruption: XGBoost keeps the state of its generator to itself.
 
+scikit-learn's ``clone``, and so ``GridSearchCV``, copies a wrapped estimator and each callback in it: every clone has
+its own.
+
 Weights, snapshots, gradients, an optimizer, batches and their values are lacking; each refusal says what to do instead.
 """
 
@@ -42,20 +46,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import trainhooks
-from trainhooks import errors
 
 from ._trainable import XGBoostTrainable
-from ._translation import TRAINING, Translation
+from ._translation import TRAINING, translation
 from ._wrapped import WrappedEstimator, WrappedTrain
 
 __all__ = ["bridge", "plugin", "wrap"]
-
-
-@functools.cache
-def _bridge_class() -> type[Any]:
-    with errors.importing("xgboost", "xgboost"):
-        import xgboost
-    return type("Bridge", (Translation, xgboost.callback.TrainingCallback), {})
 
 
 def bridge(
@@ -100,9 +96,7 @@ def bridge(
     for old, new in names.items():
         if old.startswith("val_") != new.startswith("val_"):
             raise ValueError(f"names={{{old!r}: {new!r}}}: a validation's metric stays one: both begin with 'val_'")
-    made = _bridge_class()()
-    made.prepare(options, names, num_boost_round, TRAINING if training is None else [training])
-    return made
+    return translation(options, names, num_boost_round, TRAINING if training is None else [training])
 
 
 def wrap(

@@ -67,7 +67,7 @@ class XGBoostTrainable(trainhooks.Trainable):
         return LACKS.get(need) or super().missing(need)
 
     def direction(self, metric: str) -> Literal["min", "max"] | None:
-        return self.directions.get(metric)
+        return self.directions.get(metric, direction_of(metric.removeprefix("val_")))
 
     def get_lrs(self) -> list[float]:
         # XGBoost holds a float32, which a callback of its own may have set since

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -17,7 +18,7 @@ TRAINING: Final = ("train", "training", "dtrain")
 
 
 class Translation:
-    """The native hooks; ``bridge`` makes a ``TrainingCallback`` of it.
+    """The native hooks; ``translation`` makes a ``TrainingCallback`` of it.
 
     Attributes:
         run: the run of the last or running training; None before the first.
@@ -47,6 +48,9 @@ class Translation:
         self._evals: Mapping[str, Any] = {}
         self._seen: dict[tuple[str, str], int] = {}
         """How many values of each metric were told."""
+
+    def __reduce__(self) -> Any:  # a copy, as of an estimator's clone, has callbacks of its own and no run
+        return translation, (self.options, self.names, self.rounds, self.training)
 
     def over(self, error: BaseException | None = None) -> None:
         """The run is over, in ``error`` or well; a second time does nothing."""
@@ -139,7 +143,8 @@ class Translation:
             elif run.epochs_done < self._total and not run.should_stop:
                 run.stop("a callback of XGBoost's own ended training", source="xgboost")
                 driver.attend()
-            self._mark_best(model)
+            if run.stop_source != "xgboost":  # else the best is that of what ended training
+                self._mark_best(model)
             driver.close_down(1)
         self.over()
         return model
@@ -186,7 +191,28 @@ class Translation:
     def _mark_best(self, model: Any) -> None:
         """Set what XGBoost's own EarlyStopping sets, so that predictions take the best rounds."""
         for callback in self.options.callbacks:
-            best = getattr(callback, "best", None)
-            if best is not None and hasattr(callback, "best_epoch"):
-                model.set_attr(best_iteration=str(callback.best_epoch), best_score=str(best))
+            best, epoch = getattr(callback, "best", None), getattr(callback, "best_epoch", None)
+            if best is not None and epoch is not None:
+                if epoch < model.num_boosted_rounds():  # XGBoost's own early stopping may have taken rounds away
+                    model.set_attr(best_iteration=str(epoch), best_score=str(best))
                 return
+
+
+@functools.cache
+def _native_class() -> type[Any]:
+    with errors.importing("xgboost", "xgboost"):
+        import xgboost
+    return type("Bridge", (Translation, xgboost.callback.TrainingCallback), {})
+
+
+def translation(
+    options: trainhooks.WrapOptions, names: Mapping[str, str], rounds: int | None, training: Iterable[str]
+) -> Any:
+    """A native callback; for the arguments see ``bridge``.
+
+    Raises:
+        FrameworkNotInstalledError: XGBoost is not installed.
+    """
+    made = _native_class()()
+    made.prepare(options, names, rounds, training)
+    return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -69,6 +70,17 @@ class WrappedEstimator(Carrying):
         finally:
             model.callbacks = native
         return self
+
+    def set_params(self, **params: Any) -> WrappedEstimator:
+        """As the estimator's own; it stays wrapped."""
+        self._target.set_params(**params)
+        return self
+
+    def __sklearn_clone__(self) -> WrappedEstimator:
+        """What scikit-learn trains in place of it, with callbacks of its own: copies of these."""
+        from sklearn.base import clone
+
+        return type(self)(clone(self._target), copy.deepcopy(self._bridge))
 
 
 def joined(given: Any, bridge: Any, who: str) -> list[Any]:
