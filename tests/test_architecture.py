@@ -82,7 +82,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "discovery": {"errors", "hookspecs", "plugin"},
     "plugin": {"errors", "failures", "hookspecs", "version"},
     "plugins": {"events", "offers"} | _PLUGINS,
-    "wrap": _LOOP | {"plugins"},
+    "wrap": _LOOP | {"plugins", "wrapped"},
     "wrapped": set(),
     "testing": _LOOP | {"callbacks", "numpy_model", "wrap"},  # of store the disk, which can be made to fail
     "trainhooks": _TOP,

@@ -91,6 +91,11 @@ def test_a_wrapped_trainer_is_the_trainer_but_for_its_entry_points() -> None:
         wrapped.nothing  # noqa: B018
 
 
+def test_a_trainer_is_wrapped_once() -> None:
+    with pytest.raises(TypeError, match=r"it carries callbacks already\. Wrap the trainer once, with all of them"):
+        trainhooks.wrap(Carried(Trainer(), Carrier()))
+
+
 def test_options_are_given_on_by_name_and_what_has_no_place_is_refused() -> None:
     stop = trainhooks.callbacks.EarlyStopping()
     options = WrapOptions([stop], "Adam", 2, extra={"names": {}})

@@ -13,6 +13,7 @@ from .loop import LoopRun
 from .plugins import ask, failures, frameworks
 from .trainable import Trainable
 from .world import World
+from .wrapped import Wrapped
 
 
 class WrapOptions:
@@ -174,9 +175,12 @@ def wrap(
 
     Raises:
         NoAdapterError: no adapter takes ``target``.
+        TypeError: it is wrapped already, or an argument is not the adapter's.
         RegistrationError: a callback cannot be registered, or needs what the framework lacks.
     """
     options = WrapOptions(callbacks, optimizer, min_epochs, resume, resume_stopped, plugins, extra)
+    if isinstance(target, Wrapped):
+        raise TypeError(f"wrap({target!r}): it carries callbacks already. Wrap the trainer once, with all of them.")
     if isinstance(target, Trainable):
         options.check_extra(type(target).__name__)
         return options.loop(target)

@@ -17,22 +17,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from decided import HISTORIES, decided
-from hypothesis import HealthCheck, given, settings
 from prepared_killed import HISTORY, callbacks
 
 import trainhooks
 from trainhooks import Callback
 from trainhooks.callbacks import EMA, EarlyStopping, GradientClipping, ModelCheckpoint, ReduceLROnPlateau
-from trainhooks.testing import Do, ReferenceBench, Trace
+from trainhooks.testing import Do, Trace
 
 Made = Callable[..., Any]
-
-
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(history=HISTORIES)
-def test_callbacks_decide_as_in_the_reference_loop(made: Made, history: Any) -> None:
-    assert decided(made(), history) == decided(ReferenceBench(), history)
 
 
 def test_weights_go_by_the_names_of_the_plain_model_and_fit_it_both_ways(made: Made) -> None:

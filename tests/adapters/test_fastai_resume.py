@@ -1,53 +1,22 @@
-"""fastai: the decisions of the reference loop, and runs that go on after a process was killed."""
+"""fastai: runs that go on after a process was killed."""
 
 from __future__ import annotations
 
 import contextlib
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from trainhooks.callbacks import CSVLogger, EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
-from trainhooks.testing import Bench, Do, ReferenceBench
+from trainhooks.testing import Do
 
 pytest.importorskip("fastai", reason="fastai is not installed")
-from bench_fastai import FastaiBench  # after the skip
 from small_learner import learner, train
 from trainhooks_adapters.fastai import bridge, wrap
 
 # Decisions
-
-
-def decided(bench: Bench, history: list[dict[str, float]], folder: Path) -> Any:
-    """What the callbacks that decide did in a training that reports ``history``, and the files that they left."""
-    shutil.rmtree(folder, ignore_errors=True)
-    rates: list[float] = []
-    watch = Do("epoch_end", lambda run: rates.append(run.lr), nth=None)
-    watch.phase = "save"
-    callbacks = [
-        EarlyStopping("val_loss", patience=2),
-        ReduceLROnPlateau("val_loss", factor=0.5, patience=1),
-        ModelCheckpoint(folder / "{epoch}.safetensors", save_best_only=True),
-        CSVLogger(folder / "log.csv"),
-    ]
-    run = bench.train(history, [*callbacks, watch])
-    saved = sorted(path.name for path in folder.glob("*.safetensors"))
-    return run.epochs_done, run.stop_reason, run.outcome, rates, saved, (folder / "log.csv").read_text()
-
-
-metric = st.sampled_from([0.25, 0.5, 1.0, 2.0, float("nan"), float("inf")])
-
-
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.fixed_dictionaries({"loss": metric, "val_loss": metric}), min_size=1, max_size=7))
-def test_the_callbacks_decide_as_under_the_reference_loop(tmp_path: Path, history: list[dict[str, float]]) -> None:
-    assert decided(FastaiBench(), history, tmp_path / "a") == decided(ReferenceBench(), history, tmp_path / "b")
 
 
 # Going on

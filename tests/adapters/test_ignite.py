@@ -1,4 +1,4 @@
-"""Callbacks under Ignite: decisions, metrics, stops, exceptions, and what is left behind."""
+"""Callbacks under Ignite: metrics, stops, exceptions, and what is left behind."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ pytest.importorskip("ignite", reason="ignite is not installed")
 
 import torch
 from bench_ignite import ROWS, IgniteBench
-from decided import HISTORIES, decided
-from hypothesis import given, settings
 from ignite.engine import Engine, Events
 from ignite.metrics import Average, RunningAverage
 from trainhooks_adapters import ignite
 
 import trainhooks
 from trainhooks import errors
-from trainhooks.testing import Do, ReferenceBench, Trace
+from trainhooks.testing import Do, Trace
 
 LOSSES = [{"loss": float(epoch), "val_loss": 0.5} for epoch in range(4)]
 
@@ -26,15 +24,6 @@ LOSSES = [{"loss": float(epoch), "val_loss": 0.5} for epoch in range(4)]
 def engine_of(outputs: list[Any]) -> Engine:
     """An engine whose iterations give these, over and over."""
     return Engine(lambda engine, batch: outputs[(engine.state.iteration - 1) % len(outputs)])
-
-
-def test_callbacks_decide_as_under_the_reference_loop() -> None:
-    @settings(max_examples=12, deadline=None)
-    @given(HISTORIES)
-    def check(history: list[dict[str, float]]) -> None:
-        assert decided(IgniteBench(), history) == decided(ReferenceBench(), history)
-
-    check()
 
 
 # Metrics

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 pytest.importorskip("optax", reason="optax is not installed")
 pytest.importorskip("flax", reason="flax is not installed")
@@ -25,46 +21,16 @@ from jax_lives import live
 from trainhooks_adapters.jax import TrainState, wrap
 
 import trainhooks
-from trainhooks.callbacks import CSVLogger, EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
-from trainhooks.testing import Bench, Do, ReferenceBench, StopAt, Trace
+from trainhooks.callbacks import CSVLogger, EarlyStopping
+from trainhooks.testing import Bench, ReferenceBench, StopAt, Trace
 
 BENCHES = pytest.mark.parametrize("kind", [JaxBench, NnxBench])
 LIVES = Path(__file__).with_name("jax_lives.py")
-
-values = st.one_of(st.integers(1, 16).map(lambda n: n / 8), st.sampled_from([math.nan, math.inf, -math.inf]))
-epochs = st.fixed_dictionaries({"loss": st.integers(1, 16).map(lambda n: n / 8), "val_loss": values})
 
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def decided(bench: Bench, history: list[dict[str, float]]) -> Any:
-    """What four callbacks make of ``history``, and what they write."""
-    for path in Path().glob("*.*"):
-        path.unlink()
-    rates: list[float] = []
-    callbacks = [
-        Do("train_begin", lambda run: setattr(run, "lr", 0.5)),
-        EarlyStopping("val_loss", patience=2),
-        ReduceLROnPlateau("val_loss", factor=0.5, patience=1),
-        ModelCheckpoint("{epoch}.safetensors", save_best_only=True),
-        CSVLogger("log.csv"),
-        Do("epoch_end", lambda run: rates.append(run.lr), nth=None),
-    ]
-    run = bench.train(history, callbacks)
-    files = sorted(path.name for path in Path().glob("*.*"))
-    return run.outcome, run.epochs_done, run.stop_reason, rates, files, Path("log.csv").read_text()
-
-
-@BENCHES
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(history=st.lists(epochs, min_size=1, max_size=6))
-def test_the_same_callbacks_decide_what_they_decide_under_the_reference_loop(
-    kind: type[Bench], history: list[dict[str, float]]
-) -> None:
-    assert decided(kind(), history) == decided(ReferenceBench(), history)
 
 
 @BENCHES

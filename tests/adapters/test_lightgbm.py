@@ -1,4 +1,4 @@
-"""LightGBM: decisions, metrics, stops and exceptions under ``lightgbm.train`` itself."""
+"""LightGBM: metrics, stops and exceptions under ``lightgbm.train`` itself."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ import pytest
 pytest.importorskip("lightgbm", reason="lightgbm is not installed")
 
 import lightgbm
-from bench_lightgbm import QUIET, TREES, LightGBMBench
-from boosting import HISTORIES, RoundReference, decisions
-from hypothesis import given, settings
+from bench_lightgbm import QUIET, TREES
 from trainhooks_adapters.lightgbm import bridge
 
 import trainhooks
@@ -44,16 +42,6 @@ def train(*callbacks: Callback, rounds: int = 4, params: Any = None, **given: An
     named = {"valid_sets": [data, val], "valid_names": ["mine", "held_out"], **given}
     booster = made({**PARAMS, **(params or {})}, data, rounds, **named)
     return booster, made.run
-
-
-@settings(max_examples=15, deadline=None)
-@given(HISTORIES)
-def test_callbacks_decide_as_under_the_reference_loop(
-    tmp_path_factory: pytest.TempPathFactory, history: list[dict[str, float]]
-) -> None:
-    folder = tmp_path_factory.mktemp("both")
-    expected = decisions(RoundReference(), history, folder / "reference")
-    assert decisions(LightGBMBench(), history, folder / "lightgbm") == expected
 
 
 # Metrics

@@ -1,4 +1,4 @@
-"""Callbacks under skorch: decisions, metrics, stops, exceptions, and what is left behind."""
+"""Callbacks under skorch: metrics, stops, exceptions, and what is left behind."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ pytest.importorskip("skorch", reason="skorch is not installed")
 
 import skorch.callbacks
 import torch
-from bench_skorch import ROWS, TARGETS, SkorchBench, bridge, net_of
-from decided import HISTORIES, decided
-from hypothesis import given, settings
+from bench_skorch import ROWS, TARGETS, bridge, net_of
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import Callback as NativeCallback
 from skorch.callbacks import EpochScoring, LRScheduler
@@ -23,7 +21,7 @@ from trainhooks_adapters import skorch as adapter
 import trainhooks
 from trainhooks import Callback, errors
 from trainhooks.callbacks import EarlyStopping, ReduceLROnPlateau
-from trainhooks.testing import Do, RaiseAt, ReferenceBench, StopAt, Trace
+from trainhooks.testing import Do, RaiseAt, StopAt, Trace
 
 
 @pytest.fixture(autouse=True)
@@ -33,15 +31,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def test_callbacks_decide_as_under_the_reference_loop() -> None:
-    @settings(max_examples=10, deadline=None)
-    @given(HISTORIES)
-    def check(history: list[dict[str, float]]) -> None:
-        assert decided(SkorchBench(), history) == decided(ReferenceBench(), history)
-
-    check()
 
 
 # Metrics

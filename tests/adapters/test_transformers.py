@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,48 +15,19 @@ pytest.importorskip("transformers", reason="transformers is not installed")
 import torch
 import transformers
 from bench_transformers import DATA, TransformersBench
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from trainhooks_adapters.transformers import bridge
 
 import trainhooks
 from trainhooks import Callback, errors
-from trainhooks.callbacks import CSVLogger, EarlyStopping, ModelCheckpoint, ReduceLROnPlateau, TerminateOnNaN
-from trainhooks.testing import Do, ReferenceBench, StopAt, Trace
+from trainhooks.callbacks import EarlyStopping, ReduceLROnPlateau, TerminateOnNaN
+from trainhooks.testing import Do, StopAt, Trace
 
 HISTORY = [{"loss": 1.0, "val_loss": 0.5}, {"loss": 2.0, "val_loss": 0.25}]
-
-eighths = st.integers(1, 16).map(lambda value: value / 8)
-values = eighths | st.just(float("nan")) | st.just(float("inf"))
-epochs = st.fixed_dictionaries({"loss": eighths, "val_loss": values})
 
 
 @pytest.fixture(autouse=True)
 def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(epochs, min_size=5, max_size=7))
-def test_the_same_callbacks_decide_as_under_the_reference_loop(history: list[dict[str, float]]) -> None:
-    def decided(bench: Any, folder: Path) -> Any:
-        lrs: list[float] = []
-        callbacks = [
-            Do("train_begin", lambda run: setattr(run, "lr", 0.5)),
-            EarlyStopping("val_loss", patience=3),
-            ReduceLROnPlateau("val_loss", patience=1),
-            ModelCheckpoint(folder / "{epoch}.safetensors", save_best_only=True),
-            CSVLogger(folder / "log.csv"),
-            Do("epoch_end", lambda run: lrs.append(run.lr), nth=None),
-        ]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            run = bench.train(history, callbacks)
-        files = sorted(path.name for path in folder.iterdir())
-        return run.epochs_done, run.stop_reason, run.outcome, lrs, files, (folder / "log.csv").read_text()
-
-    with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
-        assert decided(TransformersBench(), Path(first)) == decided(ReferenceBench(), Path(second))
 
 
 def outline(trainer: Any, *callbacks: Callback, **options: Any) -> str:

@@ -1,4 +1,4 @@
-"""XGBoost: decisions, metrics, stops and exceptions under ``xgboost.train`` itself."""
+"""XGBoost: metrics, stops and exceptions under ``xgboost.train`` itself."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ import pytest
 pytest.importorskip("xgboost", reason="xgboost is not installed")
 
 import xgboost
-from bench_xgboost import XGBoostBench
-from boosting import HISTORIES, RoundReference, decisions
-from hypothesis import given, settings
 from trainhooks_adapters.xgboost import bridge
 from trainhooks_adapters.xgboost._in_turn import in_turn
 
@@ -41,16 +38,6 @@ def train(*callbacks: Callback, rounds: int = 4, params: Any = None, **given: An
     given = {"evals": BOTH, "verbose_eval": False, **given}
     booster = made({**PARAMS, **(params or {})}, TRAIN, rounds, **given)
     return booster, made.run
-
-
-@settings(max_examples=15, deadline=None)
-@given(HISTORIES)
-def test_callbacks_decide_as_under_the_reference_loop(
-    tmp_path_factory: pytest.TempPathFactory, history: list[dict[str, float]]
-) -> None:
-    folder = tmp_path_factory.mktemp("both")
-    expected = decisions(RoundReference(), history, folder / "reference")
-    assert decisions(XGBoostBench(), history, folder / "xgboost") == expected
 
 
 # Metrics
