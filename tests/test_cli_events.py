@@ -15,6 +15,11 @@ from trainhooks.commands import events
 from trainhooks.events import EVENTS
 
 
+@pytest.fixture(autouse=True)
+def _as_wide_as_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")  # whatever a framework that another test has imported makes of it
+
+
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     code = main(["events", *arguments])
     printed = capsys.readouterr()
