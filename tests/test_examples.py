@@ -7,10 +7,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -73,38 +71,21 @@ def run(script: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-Runs = Mapping[Path, "tuple[Path, Future[subprocess.CompletedProcess[str]]]"]
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: Any) -> Iterator[Runs]:
-    """All scripts that can run, two at a time, each in a folder of its own."""
-    with ThreadPoolExecutor(2) as pool:
-        begun = {}
-        for script in SCRIPTS:
-            if script.stem in FRAMEWORKS and missing(script) is None:
-                folder = tmp_path_factory.mktemp(script.stem)
-                begun[script] = folder, pool.submit(run, script, folder)
-        yield begun
-        pool.shutdown(cancel_futures=True)  # those that nobody waits for
-
-
 each = pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 
 
 @each
-def test_it_runs_and_leaves_its_log_and_its_best_model(script: Path, runs: Runs) -> None:
+def test_it_runs_and_leaves_its_log_and_its_best_model(script: Path, tmp_path: Path) -> None:
     if (lacking := missing(script)) is not None:
         pytest.skip(f"{lacking} is not installed")
-    folder, future = runs[script]
-    ended = future.result()
+    ended = run(script, tmp_path)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     outcome = re.search(r"^(completed|stopped) (\d+) ", ended.stdout, re.MULTILINE)
     assert outcome, f"it is to print how it ended, and it printed {ended.stdout!r}"
-    header, *rows = (folder / "log.csv").read_text().splitlines()
+    header, *rows = (tmp_path / "log.csv").read_text().splitlines()
     assert "val_loss" in header.split(",") and len(rows) == int(outcome[2])
-    best = [path for path in folder.glob("best.*") if path.stat().st_size]
-    assert len(best) == 1, sorted(path.name for path in folder.iterdir())
+    best = [path for path in tmp_path.glob("best.*") if path.stat().st_size]
+    assert len(best) == 1, sorted(path.name for path in tmp_path.iterdir())
 
 
 @each
