@@ -49,7 +49,7 @@ def native_state(run: trainhooks.Run, trainable: LightningTrainable) -> dict[str
     """What a checkpoint of Lightning's is to hold of a run: tensors and plain values; no weights, which it has."""
     with trainable.half():
         if run.is_resumable:
-            return RunState(run).state_dict()  # type: ignore[arg-type]  # all that it asks of a run is its state
+            return RunState(run).state_dict()
     warnings.warn(
         "this checkpoint of Lightning's is without the callbacks' states: it is written where no training could go on "
         "from, inside a batch or after an exception.",

@@ -23,10 +23,10 @@ class RunState:
     generators are left to whoever writes the checkpoint.
 
     Args:
-        run: what ``wrap`` gave. Its state is loaded before its ``with``.
+        run: what ``wrap`` gave, or a run that an adapter drives. Its state is loaded before it begins.
     """
 
-    def __init__(self, run: trainhooks.LoopRun) -> None:
+    def __init__(self, run: trainhooks.LoopRun | trainhooks.Run) -> None:
         self.run = run
 
     def state_dict(self) -> dict[str, Any]:

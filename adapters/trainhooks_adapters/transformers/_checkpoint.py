@@ -28,7 +28,7 @@ def write(folder: Path, run: trainhooks.Run, trainable: TransformersTrainable) -
     import torch
 
     with trainable.apart():
-        state = RunState(run).state_dict()  # type: ignore[arg-type]  # a Run has what it asks for
+        state = RunState(run).state_dict()
     unfinished = folder / f".{FILE}"
     torch.save({"run": state, "held": trainable.held}, unfinished)
     os.replace(unfinished, folder / FILE)
@@ -50,7 +50,7 @@ def load(saved: Mapping[str, Any], driver: trainhooks.Driver, trainable: Transfo
         done = state["progress"]["step"] - inside["first_step"]
         state = {**state, "inside": {**inside, "batch": done - 1}}
     with trainable.apart():
-        RunState(driver.run).load_state_dict(state)  # type: ignore[arg-type]  # as above
+        RunState(driver.run).load_state_dict(state)
     driver.run.lr_shares = state["lr_shares"]
     trainable.held = saved["held"]
     trainable.hold()
