@@ -59,6 +59,8 @@ class KerasTrainable(trainhooks.Trainable):
             return "Keras's fit begins at an epoch, never inside one."
         if need == "batch_logs":
             return "Keras shows running means only: use logs."
+        if need == "optimizer_step":
+            return "Keras tells nobody of its optimizer's updates: use on_train_batch_end."
         if need == "gradients":
             return "Keras clips inside its optimizers: compile(optimizer=Adam(global_clipnorm=1.0)), or clipvalue=..."
         if need == "data_wait":
