@@ -29,7 +29,9 @@ def engine_of(outputs: list[Any]) -> Engine:
 def needs(method: str, argument: str) -> pytest.MarkDecorator:
     """Of what came with a later Ignite than the oldest that is served."""
     known = inspect.signature(getattr(Engine, method)).parameters
-    return pytest.mark.skipif(argument not in known, reason=f"Engine.{method} has no {argument}: Ignite is older")
+    return pytest.mark.skipif(
+        argument not in known, reason=f"Engine.{method} has no {argument}: it came after Ignite 0.5.0"
+    )
 
 
 # Stops

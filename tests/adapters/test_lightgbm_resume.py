@@ -217,7 +217,7 @@ def test_what_is_no_trainer_is_refused() -> None:
 def test_the_newer_way_to_give_the_evaluated_rows_is_known() -> None:
     estimator = classifier(n_estimators=1)
     if "eval_X" not in inspect.signature(estimator.fit).parameters:
-        pytest.skip("this LightGBM has eval_set alone")
+        pytest.skip("eval_X came after LightGBM 4.0: this one has eval_set alone")
     made, x, y = wrap(estimator, plugins="none"), ROWS[:40], LABELS[:40]
     made.fit(x, y, eval_X=(x, ROWS[40:]), eval_y=(y, LABELS[40:]), eval_names=["mine", "held_out"])
     assert [*made.run.history[0].logs] == ["binary_logloss", "val_binary_logloss"]
@@ -252,7 +252,7 @@ def test_an_estimator_tells_of_its_best_rounds_as_after_lightgbms_own_early_stop
 def test_the_training_set_is_known_where_lightgbm_calls_it_by_its_place() -> None:
     estimator = classifier(n_estimators=1)
     if "eval_X" not in inspect.signature(estimator.fit).parameters:
-        pytest.skip("this LightGBM has eval_set alone")
+        pytest.skip("eval_X came after LightGBM 4.0: this one has eval_set alone")
     made, x, y = wrap(estimator, plugins="none"), ROWS[:40], LABELS[:40]
     made.fit(x, y, eval_X=(x, ROWS[40:]), eval_y=(y, LABELS[40:]))
     assert [*made.run.history[0].logs] == ["binary_logloss", "val_binary_logloss"]

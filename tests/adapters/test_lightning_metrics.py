@@ -10,7 +10,8 @@ pytest.importorskip("lightning", reason="lightning is not installed")
 
 import torch
 from bench_lightning import Line, rows, wrapped
-from trainhooks_adapters.lightning._metrics import plain_names, rows_in
+from trainhooks_adapters.lightning._metrics import plain_names
+from trainhooks_adapters.torch import rows_of
 
 from trainhooks import Run
 from trainhooks.testing import Do
@@ -212,4 +213,4 @@ def test_no_two_metrics_get_one_name(keys: tuple[str, ...], stage: str, names: d
     ],
 )
 def test_the_rows_of_a_batch_are_those_of_its_first_tensor(batch: Any, count: int) -> None:
-    assert rows_in(batch) == count
+    assert rows_of(batch) == count

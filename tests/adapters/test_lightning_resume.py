@@ -125,7 +125,7 @@ def test_lightnings_checkpoint_holds_our_state_as_tensors_and_plain_values(kille
 
 inside_epochs = pytest.mark.skipif(
     not hasattr(wrapped().fit_loop, "restarted_mid_epoch"),
-    reason="this release of Lightning trains the batch of a checkpoint inside an epoch again",
+    reason="Lightning 2.3 trains the batch of a checkpoint inside an epoch again",
 )
 
 

@@ -27,7 +27,7 @@ from trainhooks.testing import Do, StopAt, Trace
 
 needs_native_resume = pytest.mark.skipif(
     not hasattr(transformers.trainer, "safe_globals"),
-    reason="this release cannot read its own checkpoints with PyTorch 2.6 and later",
+    reason="transformers 4.45 cannot read its own checkpoints with PyTorch 2.6 and later",
 )
 
 

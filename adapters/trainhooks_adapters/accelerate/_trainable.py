@@ -10,8 +10,6 @@ from trainhooks_adapters.torch import TorchTrainable, world_of_processes
 
 from ._loaders import PreparedLoaders
 
-_WHOLE: Final = ("weights", "snapshot", "state", "save", "average", "embeddings")
-"""What needs all weights in one process."""
 _SHARDED: Final = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
 
 
@@ -33,7 +31,7 @@ class AccelerateTrainable(TorchTrainable):
     def missing(self, need: str) -> str | None:
         if need in ("lr", "read_lr", "optimizer_step", "gradients") and not self._optimizers:
             return "it was given no optimizer. Use trainhooks.wrap(accelerator, model=model, optimizer=optimizer)."
-        kind = self._accelerator.distributed_type.value if need in _WHOLE else None
+        kind = self._accelerator.distributed_type.value if need in self.needs_all_weights else None
         if kind in _SHARDED:
             return f"under {kind} no process has all weights. Use accelerator.save_state(), with RunState(run) in it."
         return super().missing(need)

@@ -8,8 +8,6 @@ from typing import Any, Final
 import trainhooks
 from trainhooks_adapters.torch import TorchTrainable, world_of_processes
 
-_WHOLE: Final = ("weights", "snapshot", "state", "save", "average", "embeddings")
-"""What needs all weights in one process."""
 _SHARDED: Final = ("FSDPStrategy", "ModelParallelStrategy", "DeepSpeedStrategy", "XLAFSDPStrategy")
 
 
@@ -34,7 +32,7 @@ class FabricTrainable(TorchTrainable):
     def missing(self, need: str) -> str | None:
         if need in ("lr", "read_lr", "optimizer_step", "gradients") and not self._optimizers:
             return "it was given no optimizer. Use trainhooks.wrap(fabric, model=model, optimizer=optimizer)."
-        kinds = [one.__name__ for one in type(self._strategy).__mro__] if need in _WHOLE else []
+        kinds = [one.__name__ for one in type(self._strategy).__mro__] if need in self.needs_all_weights else []
         if kind := next((one for one in kinds if one in _SHARDED), None):
             return f"under {kind} no process has all weights. Use fabric.save(), with RunState(run) in it."
         return super().missing(need)

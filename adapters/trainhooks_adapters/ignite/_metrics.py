@@ -31,14 +31,6 @@ def no_metrics(output: Any) -> TypeError:
     )
 
 
-def rows_of(batch: Any) -> int:
-    """How many rows a batch has, which weigh its metrics; 1 where that cannot be seen."""
-    while isinstance(batch, (tuple, list, Mapping)) and batch:
-        batch = next(iter(batch.values())) if isinstance(batch, Mapping) else batch[0]
-    shape: Any = getattr(batch, "shape", ())
-    return int(shape[0]) if len(shape) else 1
-
-
 def add_attached(logs: trainhooks.Logs, metrics: Mapping[str, Any], before: Mapping[str, Any]) -> None:
     """Add the metrics that Ignite has attached to an engine's state.
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import trainhooks
 from trainhooks import errors
-from trainhooks_adapters.torch import world_of_processes
+from trainhooks_adapters.torch import rows_of, world_of_processes
 
-from ._metrics import add_attached, metrics_of, no_metrics, rows_of
+from ._metrics import add_attached, metrics_of, no_metrics
 from ._places import begin_at, is_done
 
 _TRAIN, _EPOCH = 2, 3

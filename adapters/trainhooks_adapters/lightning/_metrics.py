@@ -96,17 +96,3 @@ def loss_in(outputs: Any, accumulated: int) -> Any:
     if not hasattr(loss, "detach") or loss.numel() != 1:
         return None
     return loss.detach() * accumulated if accumulated > 1 else loss.detach()
-
-
-def rows_in(batch: Any) -> int:
-    """The rows of a batch: the length of the first tensor in it, as Lightning takes it; 1 where there is none."""
-    shape = getattr(batch, "shape", None)
-    if shape is not None:
-        return int(shape[0]) if len(shape) else 1
-    if isinstance(batch, Mapping):
-        batch = list(batch.values())
-    if isinstance(batch, (list, tuple)):
-        return next(
-            (rows_in(one) for one in batch if hasattr(one, "shape") or isinstance(one, (Mapping, list, tuple))), 1
-        )
-    return 1

@@ -10,8 +10,6 @@ import trainhooks
 from trainhooks_adapters.torch import TorchTrainable, world_of_processes
 
 _OF_OPTIMIZERS: Final = ("lr", "read_lr", "optimizer_step", "gradients")
-_WHOLE: Final = ("weights", "snapshot", "state", "save", "average", "embeddings")
-"""What needs all weights in one process."""
 _SHARDED: Final = ("FSDPStrategy", "ModelParallelStrategy", "DeepSpeedStrategy", "XLAFSDPStrategy")
 
 
@@ -42,7 +40,7 @@ class LightningTrainable(TorchTrainable):
             return "Lightning goes on inside an epoch from checkpoints of its own alone: fit(ckpt_path=...)."
         if need in _OF_OPTIMIZERS and not self._optimizers:
             return "there is no optimizer: configure_optimizers() gave none, or no fit came before this evaluation."
-        if need in _WHOLE and (kind := next((one for one in self._kinds if one in _SHARDED), None)):
+        if need in self.needs_all_weights and (kind := next((one for one in self._kinds if one in _SHARDED), None)):
             return (
                 f"under {kind} no process has all weights. Use Lightning's checkpoints, which hold callbacks' states."
             )

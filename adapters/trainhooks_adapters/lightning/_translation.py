@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import trainhooks
 from trainhooks import errors
+from trainhooks_adapters.torch import rows_of
 
-from ._metrics import Metrics, loss_in, rows_in
+from ._metrics import Metrics, loss_in
 from ._resuming import Native, begin_at, end_where_left, native_state
 from ._steering import Steering, is_in_epoch
 from ._trainable import LightningTrainable, world_of
@@ -223,7 +224,7 @@ class Translation:
         if "loss" not in values and (loss := loss_in(outputs, trainer.accumulate_grad_batches)) is not None:
             values["loss"] = loss
         if values:
-            driver.log(values, n=rows_in(batch))
+            driver.log(values, n=rows_of(batch))
         driver.batch_end()
 
     def _begin_pass(self, trainer: Any, kind: Literal["test", "predict"]) -> None:

@@ -42,6 +42,7 @@ from typing import TYPE_CHECKING, Any
 
 import trainhooks
 
+from ._rows import rows_of
 from ._run_state import RunState
 from ._trainable import TorchTrainable
 from ._world import TorchWorld, device_of, world_of_processes
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     import torch
     from torch.optim.lr_scheduler import LRScheduler
 
-__all__ = ["RunState", "TorchTrainable", "TorchWorld", "plugin", "world_of_processes", "wrap"]
+__all__ = ["RunState", "TorchTrainable", "TorchWorld", "plugin", "rows_of", "world_of_processes", "wrap"]
 
 
 def wrap(

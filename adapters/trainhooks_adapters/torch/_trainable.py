@@ -39,6 +39,8 @@ class TorchTrainable(trainhooks.Trainable):
 
     framework = "torch"
     formats = FORMATS
+    needs_all_weights = frozenset({"weights", "snapshot", "state", "save", "average", "embeddings"})
+    """What cannot be had of a model of which each process has a part."""
 
     def __init__(
         self, model: torch.nn.Module, optimizer: Any = None, *, lr_scheduler: Any = None, scaler: Any = None
@@ -63,7 +65,7 @@ class TorchTrainable(trainhooks.Trainable):
             return "its optimizer has a parameter group without 'lr'."
         if need == "optimizer_average":
             return "PyTorch's optimizers keep none: add trainhooks.callbacks.EMA(decay) to the callbacks."
-        if need in _WHOLE and is_sharded(self.model):
+        if need in self.needs_all_weights and is_sharded(self.model):
             return (
                 "the model is sharded, so that no process has all weights. Save it by torch.distributed.checkpoint, "
                 "with RunState(run) in it."
@@ -207,8 +209,6 @@ class TorchTrainable(trainhooks.Trainable):
         return profile(folder)
 
 
-_WHOLE = ("weights", "snapshot", "state", "save", "average", "embeddings")
-"""What needs all weights in one process."""
 _SCHEDULED = (
     "run.lr was set, and a torch.optim.lr_scheduler also sets it: its next step() may overwrite the value. "
     "Let one of the two own the learning rate: leave out the scheduler, or the callback."

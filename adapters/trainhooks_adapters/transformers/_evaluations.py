@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
 import trainhooks
+from trainhooks_adapters.torch import rows_of
 
 from ._runs import Runs
 
@@ -111,19 +112,3 @@ class Evaluations(Runs):
 
 def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def rows_of(inputs: Any) -> int:
-    """How many rows a batch has, by the first tensor in it; 1 where there is none."""
-    found = next(_lengths(inputs), 1)
-    return found or 1
-
-
-def _lengths(value: Any) -> Iterator[int]:
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, (list, tuple)):
-        for one in value:
-            yield from _lengths(one)
-    elif len(getattr(value, "shape", ())):
-        yield value.shape[0]

@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import trainhooks
 from trainhooks import errors
+from trainhooks_adapters.torch import rows_of
 
 from . import _checkpoint
-from ._evaluations import Evaluations, is_number, rows_of
+from ._evaluations import Evaluations, is_number
 
 _NO_METRICS: Final = ("epoch", "learning_rate", "grad_norm", "num_input_tokens_seen")
 _BEGINS_ELSEWHERE: Final = (
